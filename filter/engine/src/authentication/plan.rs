@@ -1,0 +1,117 @@
+//! Who tokens may come from, and what of them is believed.
+
+use serde::{Deserialize, Serialize};
+
+/// Authentication by JSON Web Token.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthenticationPlan {
+    /// The issuers. A token is judged by the provider whose `issuer` equals its `iss`, and no other.
+    pub jwt: Vec<JwtPlan>,
+}
+
+/// One issuer of tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JwtPlan {
+    /// The name in the policy.
+    pub name: String,
+    /// Where it was written, `bundle.yaml:12`.
+    pub at: String,
+    /// The `iss` that tokens must carry, compared byte by byte.
+    pub issuer: String,
+    /// At least one must be among the token's `aud`. Empty: audience is not checked (the compiler warns).
+    pub audiences: Vec<String>,
+    /// Algorithms that are accepted, by their names in RFC 7518 and RFC 8037.
+    pub algorithms: Vec<Algorithm>,
+    /// Where the keys are.
+    pub keys: KeySource,
+    /// Where tokens are looked for. More than one token in a request is refused.
+    pub from: Vec<TokenSource>,
+    /// Whether upstream still gets to see the token.
+    pub forward_token: bool,
+    /// Whether `exp` must be there (RFC 7519, section 4.1.4).
+    pub require_expiry: bool,
+    /// The longest `exp - iat` in seconds that is accepted; `iat` is then required.
+    pub max_lifetime_s: Option<u64>,
+    /// Clock skew allowed on `exp`, `nbf` and `iat`, in seconds.
+    pub leeway_s: u64,
+    /// The header's `typ` must be this (`at+jwt`, with or without `application/`, in any case), if given.
+    pub require_type: Option<String>,
+    /// Claims that must have a given value: dotted path and JSON value.
+    pub require_claims: Vec<(String, serde_json::Value)>,
+    /// Dotted path of the claim that is the subject: `sub`.
+    pub subject: String,
+    /// Dotted paths of claims that hold roles: a list of strings, or one string with spaces between.
+    pub roles: Vec<String>,
+    /// Dotted paths of claims that hold permissions, likewise.
+    pub permissions: Vec<String>,
+    /// Verified claims forwarded upstream: lower-case header name, dotted path of the claim. Copies that
+    /// a client sent are removed on every request, public routes included.
+    pub forward_claims: Vec<(String, String)>,
+}
+
+/// Where keys come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum KeySource {
+    /// A JWK set (RFC 7517), inlined by the compiler (PEM files become JWKs too).
+    Jwks(String),
+    /// A shared secret for HS256, HS384, HS512, by the name of an environment variable of the VM.
+    Secret {
+        /// Name of the variable, whose value is used byte by byte; at least 32 bytes.
+        env: String,
+    },
+}
+
+/// Where a token may be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum TokenSource {
+    /// A header; with a scheme (`Bearer`, compared in any case) or the whole value.
+    Header {
+        /// Lower-case name.
+        name: String,
+        /// The authentication scheme before the token.
+        scheme: Option<String>,
+    },
+    /// A cookie.
+    Cookie {
+        /// Name, as sent.
+        name: String,
+    },
+    /// A query parameter.
+    Query {
+        /// Name, after percent-decoding.
+        name: String,
+    },
+}
+
+/// A signature algorithm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Algorithm {
+    /// HMAC with SHA-256.
+    HS256,
+    /// HMAC with SHA-384.
+    HS384,
+    /// HMAC with SHA-512.
+    HS512,
+    /// RSA PKCS#1 v1.5 with SHA-256.
+    RS256,
+    /// RSA PKCS#1 v1.5 with SHA-384.
+    RS384,
+    /// RSA PKCS#1 v1.5 with SHA-512.
+    RS512,
+    /// RSA-PSS with SHA-256.
+    PS256,
+    /// RSA-PSS with SHA-384.
+    PS384,
+    /// RSA-PSS with SHA-512.
+    PS512,
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+    /// ECDSA on P-384 with SHA-384.
+    ES384,
+    /// Ed25519 (RFC 8037).
+    EdDSA,
+}

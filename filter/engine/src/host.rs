@@ -1,0 +1,89 @@
+//! What the engine asks of whoever hosts it. Every method may fail, and each failure has a meaning.
+
+use std::net::IpAddr;
+
+/// The time of one decision: nanoseconds since the Unix epoch, read once per request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Now(u64);
+
+impl Now {
+    /// A time given in nanoseconds since the Unix epoch.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// A time given in whole seconds since the Unix epoch.
+    #[must_use]
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1_000_000_000))
+    }
+
+    /// Nanoseconds since the Unix epoch.
+    #[must_use]
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, as a JWT `NumericDate` counts them (RFC 7519, section 2).
+    #[must_use]
+    pub const fn secs(self) -> u64 {
+        self.0 / 1_000_000_000
+    }
+}
+
+/// The digest a signature was made over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Digest {
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+/// What a compare-and-swap on a shared slot came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// The value is in place.
+    Yes,
+    /// Somebody else wrote first: load again and decide anew.
+    Conflict,
+    /// The host could not do it at all.
+    Failed,
+}
+
+/// A shared slot as it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loaded {
+    /// The slot holds what was appended to the buffer; the number is the version to swap against.
+    Present(u32),
+    /// The slot was never written.
+    Absent,
+    /// The host could not read it.
+    Failed,
+}
+
+/// Envoy's side, as far as the engine needs it.
+pub trait Host {
+    /// The address of the peer of the downstream connection, `None` where the host has none (a pipe).
+    fn peer_address(&mut self) -> Option<IpAddr>;
+
+    /// Reads a slot that all workers share into `into` (which is cleared first).
+    fn load(&mut self, slot: &str, into: &mut Vec<u8>) -> Loaded;
+
+    /// Replaces a slot if it still has `version`; with `None`, creates it if it is still absent.
+    /// Both are atomic over all workers.
+    fn store(&mut self, slot: &str, value: &[u8], version: Option<u32>) -> Stored;
+
+    /// Checks an RSA PKCS#1 v1.5 or ECDSA (ASN.1 DER) signature with the proxy's own cryptography.
+    /// `None` says that the host cannot tell, and the engine then checks in its own code.
+    fn verify_signature(
+        &mut self,
+        digest: Digest,
+        spki_der: &[u8],
+        signature: &[u8],
+        message: &[u8],
+    ) -> Option<bool>;
+}

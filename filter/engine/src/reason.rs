@@ -1,0 +1,130 @@
+//! Every reason for which Bartizan refuses a request: one table, from which the docs page is made.
+//!
+//! A reason code is a promise: clients branch on it, dashboards count it. A code may be added, never
+//! renamed or given another meaning. What a client reads here says nothing about the policy.
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $status:literal, $title:literal;)+) => {
+        /// A stable reason for a refusal.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Reason {
+            /// All reasons, in the order of the pipeline.
+            pub const ALL: &[Reason] = &[$(Reason::$name,)+];
+
+            /// The stable code, as it stands in the problem document, in metrics and in events.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $(Reason::$name => $code,)+ }
+            }
+
+            /// The HTTP status that goes with it.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Reason::$name => $status,)+ }
+            }
+
+            /// The `title` of the problem document (RFC 9457, section 3.1.4).
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Reason::$name => $title,)+ }
+            }
+
+            /// What the docs page says about it.
+            #[must_use]
+            pub const fn explanation(self) -> &'static str {
+                match self { $(Reason::$name => concat!($($doc),+),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The filter has no policy yet, or the one it was given could not be used.
+    NoPolicy = "no-policy", 503, "No policy is in force";
+    /// The path is not a valid absolute path: bad percent-encoding, control characters, invalid UTF-8.
+    PathMalformed = "path-malformed", 400, "The path is malformed";
+    /// The path could be read in two ways: an encoded slash or backslash, a double encoding, dot segments
+    /// that climb above the root, or a `;` parameter.
+    PathAmbiguous = "path-ambiguous", 400, "The path is ambiguous";
+    /// The path or the query is longer than the policy allows.
+    UriTooLong = "uri-too-long", 414, "The URI is too long";
+    /// The query string is malformed or has too many parameters.
+    QueryMalformed = "query-malformed", 400, "The query is malformed";
+    /// There are too many request headers, or they are too large together or alone.
+    HeadersTooLarge = "headers-too-large", 431, "The request headers are too large";
+    /// A header name or value has bytes that no header may have.
+    HeaderMalformed = "header-malformed", 400, "A request header is malformed";
+    /// A header that must be unique for the request to have one meaning was sent twice.
+    HeaderDuplicate = "header-duplicate", 400, "A request header is repeated";
+    /// The host is missing or malformed.
+    HostMalformed = "host-malformed", 400, "The host is malformed";
+    /// No route of the policy matches, and what no route matches is refused.
+    RouteUnknown = "route-unknown", 404, "There is nothing here";
+    /// The path is known, the method is not; `Allow` lists the ones that are.
+    MethodNotAllowed = "method-not-allowed", 405, "The method is not allowed";
+    /// The client's address is on a deny list, or not on the allow list.
+    AddressDenied = "address-denied", 403, "The address is not allowed";
+    /// The client's address cannot be told: the proxy knows no peer, or a trusted hop sent none.
+    AddressUnknown = "address-unknown", 400, "The client address cannot be determined";
+    /// The client has used up its budget; `Retry-After` says when to come back.
+    LimitExceeded = "limit-exceeded", 429, "Too many requests";
+    /// The shared state of the limits cannot be read or written.
+    LimitsUnavailable = "limits-unavailable", 503, "Limits cannot be checked";
+    /// The route needs a token and the request has none.
+    TokenMissing = "token-missing", 401, "A token is required";
+    /// The token is malformed, forged, for somebody else, or otherwise not acceptable.
+    TokenInvalid = "token-invalid", 401, "The token is not valid";
+    /// The token was good, and has expired.
+    TokenExpired = "token-expired", 401, "The token has expired";
+    /// The request carries more than one token, so it has no single meaning.
+    TokenAmbiguous = "token-ambiguous", 400, "More than one token was sent";
+    /// The keys to check the token with are not available: try again later.
+    KeysUnavailable = "keys-unavailable", 503, "Keys are not available";
+    /// The identity is good, and may not do this.
+    PermissionDenied = "permission-denied", 403, "This is not permitted";
+    /// The body is larger than the route accepts.
+    BodyTooLarge = "body-too-large", 413, "The body is too large";
+    /// The body is of a type that the route does not accept, or says nothing about its type.
+    BodyTypeUnsupported = "body-type-unsupported", 415, "The content type is not supported";
+    /// The body is not what its content type says.
+    BodyMalformed = "body-malformed", 400, "The body is malformed";
+    /// The body is well-formed and exceeds a limit on depth, lengths or counts.
+    BodyLimits = "body-limits", 400, "The body exceeds a limit";
+    /// The body does not satisfy its schema; `errors` lists where.
+    BodySchema = "body-schema", 400, "The body does not match its schema";
+    /// The route needs a body and the request has none.
+    BodyMissing = "body-missing", 400, "A body is required";
+    /// Something in the request reads as SQL injection.
+    AttackSqli = "attack-sqli", 403, "The request was refused";
+    /// Something in the request reads as cross-site scripting.
+    AttackXss = "attack-xss", 403, "The request was refused";
+    /// Something in the request reads as path traversal or access to a system file.
+    AttackTraversal = "attack-traversal", 403, "The request was refused";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_are_unique_and_lower_case_words() {
+        let codes: BTreeSet<_> = Reason::ALL.iter().map(|r| r.code()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        for code in codes {
+            assert!(code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_reason_is_a_refusal() {
+        for reason in Reason::ALL {
+            assert!((400..600).contains(&reason.status()), "{}", reason.code());
+            assert!(!reason.explanation().trim().is_empty());
+        }
+    }
+}

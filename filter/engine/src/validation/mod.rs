@@ -1,0 +1,4 @@
+//! Under construction.
+
+pub mod plan;
+pub mod schema;

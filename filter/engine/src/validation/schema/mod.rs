@@ -1,0 +1,3 @@
+//! JSON Schema, compiled: the program and its evaluation.
+
+pub mod program;

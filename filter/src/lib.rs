@@ -1,0 +1,1 @@
+//! Bartizan inside Envoy.
