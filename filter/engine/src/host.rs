@@ -87,3 +87,79 @@ pub trait Host {
         message: &[u8],
     ) -> Option<bool>;
 }
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing {
+    //! A host for tests: slots in memory, a peer that is set, no signature checks of its own.
+
+    use std::collections::HashMap;
+    use std::net::IpAddr;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::{Digest, Host, Loaded, Stored};
+
+    /// Slots that several [`TestHost`]s share, as Envoy's workers share theirs.
+    pub type Slots = Arc<Mutex<HashMap<String, (Vec<u8>, u32)>>>;
+
+    /// A host in memory.
+    #[derive(Debug, Default, Clone)]
+    pub struct TestHost {
+        /// The peer of the connection.
+        pub peer: Option<IpAddr>,
+        /// The shared slots.
+        pub slots: Slots,
+        /// Whether the slots fail.
+        pub broken: bool,
+    }
+
+    impl TestHost {
+        /// A host whose connection comes from `peer`; from nowhere if that is not an address.
+        #[must_use]
+        pub fn with_peer(peer: &str) -> Self {
+            Self { peer: peer.parse().ok(), ..Self::default() }
+        }
+    }
+
+    impl Host for TestHost {
+        fn peer_address(&mut self) -> Option<IpAddr> {
+            self.peer
+        }
+
+        fn load(&mut self, slot: &str, into: &mut Vec<u8>) -> Loaded {
+            into.clear();
+            if self.broken {
+                return Loaded::Failed;
+            }
+            match self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(slot) {
+                Some((value, version)) => {
+                    into.extend_from_slice(value);
+                    Loaded::Present(*version)
+                }
+                None => Loaded::Absent,
+            }
+        }
+
+        fn store(&mut self, slot: &str, value: &[u8], version: Option<u32>) -> Stored {
+            if self.broken {
+                return Stored::Failed;
+            }
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            match (slots.get_mut(slot), version) {
+                (Some((stored, current)), Some(version)) if *current == version => {
+                    value.clone_into(stored);
+                    *current = current.wrapping_add(1);
+                    Stored::Yes
+                }
+                (None, None) => {
+                    slots.insert(slot.to_owned(), (value.to_owned(), 1));
+                    Stored::Yes
+                }
+                _ => Stored::Conflict,
+            }
+        }
+
+        fn verify_signature(&mut self, _: Digest, _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
+            None
+        }
+    }
+}

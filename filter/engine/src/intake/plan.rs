@@ -19,3 +19,17 @@ pub struct IntakePlan {
     /// Bytes of one value.
     pub max_header_value_bytes: u32,
 }
+
+impl Default for IntakePlan {
+    /// The defaults of the policy language.
+    fn default() -> Self {
+        Self {
+            max_path_bytes: 4096,
+            max_query_bytes: 8192,
+            max_query_parameters: 100,
+            max_headers: 100,
+            max_headers_bytes: 48 * 1024,
+            max_header_value_bytes: 16 * 1024,
+        }
+    }
+}

@@ -1,3 +1,102 @@
-//! Under construction.
+//! The second room: the client's address, which no client can choose, and the networks it may come from.
 
+mod address;
+mod list;
 pub mod plan;
+
+pub use address::client_address;
+pub use list::Networks;
+
+use std::net::IpAddr;
+
+use crate::host::Host;
+use crate::intake::request::Request;
+use crate::pipeline::Room;
+use crate::plan::PlanError;
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+use crate::trace::Trace;
+use plan::NetworkPlan;
+
+/// Proof that the request came through this room.
+#[derive(Debug)]
+pub struct Placed {
+    address: Option<IpAddr>,
+}
+
+impl Placed {
+    /// The client address, if this room or a limit of the route needs it.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+}
+
+/// The room, loaded.
+#[derive(Debug)]
+pub struct Network {
+    trusted_hops: u32,
+    deny: Networks,
+    allow: Networks,
+}
+
+impl Network {
+    /// Loads the room.
+    ///
+    /// # Errors
+    /// When a network is not in CIDR form.
+    pub fn load(plan: &NetworkPlan) -> Result<Self, PlanError> {
+        Ok(Self {
+            trusted_hops: plan.trusted_hops,
+            deny: Networks::build(&plan.deny)
+                .map_err(|(i, e)| PlanError::new(format!("network.deny[{i}]"), e))?,
+            allow: Networks::build(&plan.allow)
+                .map_err(|(i, e)| PlanError::new(format!("network.allow[{i}]"), e))?,
+        })
+    }
+
+    /// Finds and judges the client address. `wanted` says that a limit of the route is kept by address;
+    /// without any use for the address the host is not even asked.
+    ///
+    /// # Errors
+    /// A refusal with a reason of this room.
+    pub fn place(
+        &self,
+        request: &Request<'_>,
+        wanted: bool,
+        host: &mut dyn Host,
+        trace: &mut Trace,
+    ) -> Result<Placed, Refusal> {
+        if !wanted && self.deny.is_empty() && self.allow.is_empty() {
+            return Ok(Placed { address: None });
+        }
+        let address = client_address(request.headers(), self.trusted_hops, host)
+            .map_err(|why| Refusal::new(Reason::AddressUnknown, why))?;
+        trace.note(Room::Network, "", || {
+            format!("the client address is {address} ({} trusted hops)", self.trusted_hops)
+        });
+        if let Some((network, at)) = self.deny.find(address) {
+            trace.note(Room::Network, at, || format!("{address} is in the denied network {network}"));
+            return Err(Refusal::new(
+                Reason::AddressDenied,
+                format!("{address} is in {network}, denied at {at}"),
+            ));
+        }
+        if !self.allow.is_empty() {
+            match self.allow.find(address) {
+                Some((network, at)) => {
+                    trace
+                        .note(Room::Network, at, || format!("{address} is in the allowed network {network}"));
+                }
+                None => {
+                    trace.note(Room::Network, "", || format!("{address} is in none of the allowed networks"));
+                    return Err(Refusal::new(
+                        Reason::AddressDenied,
+                        format!("{address} is in no allowed network"),
+                    ));
+                }
+            }
+        }
+        Ok(Placed { address: Some(address) })
+    }
+}

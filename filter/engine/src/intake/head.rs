@@ -1,0 +1,291 @@
+//! Checks on the request line and the headers, and the request they make.
+
+use std::borrow::Cow;
+
+use super::path::{self, PathError};
+use super::plan::IntakePlan;
+use super::query::{self, QueryError};
+use super::request::{Headers, Request};
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+
+/// Headers that give a request two meanings when they come twice.
+const UNIQUE: [&str; 8] = [
+    "authorization",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "origin",
+    "transfer-encoding",
+    "x-forwarded-host",
+];
+
+/// A request that passed, and what of its line must be rewritten for upstream.
+#[derive(Debug)]
+pub struct Admission<'a> {
+    /// The request as later rooms see it.
+    pub request: Request<'a>,
+    /// The new `:path`, query included, if it is not what was sent.
+    pub new_path: Option<String>,
+    /// The new `:authority`, if it is not what was sent.
+    pub new_authority: Option<String>,
+}
+
+/// Admits a request, or says why not.
+///
+/// # Errors
+/// A refusal with a reason of this room.
+pub fn admit<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<Admission<'a>, Refusal> {
+    let line = check_headers(plan, headers)?;
+    let method = method(line.method)?;
+    let (host, new_authority) = host(line.authority)?;
+    let (raw_path, raw_query) = split_target(line.path);
+    if raw_path.len() > plan.max_path_bytes as usize
+        || raw_query.is_some_and(|q| q.len() > plan.max_query_bytes as usize)
+    {
+        return Err(Refusal::new(Reason::UriTooLong, "the path or the query is over its cap"));
+    }
+    let path = path::canonical(raw_path).map_err(|e| match e {
+        PathError::Malformed(why) => Refusal::new(Reason::PathMalformed, why),
+        PathError::Ambiguous(why) => Refusal::new(Reason::PathAmbiguous, why),
+    })?;
+    let query = raw_query.map(|q| query::check(q, plan)).transpose().map_err(|e| match e {
+        QueryError::Malformed(why) => Refusal::new(Reason::QueryMalformed, why),
+        QueryError::TooManyParameters => Refusal::new(Reason::QueryMalformed, "too many parameters"),
+    })?;
+    let new_path = match &path {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(path) => Some(match query {
+            Some(query) => format!("{path}?{query}"),
+            None => path.clone(),
+        }),
+    };
+    Ok(Admission { request: Request { method, host, path, query, headers }, new_path, new_authority })
+}
+
+/// The pseudo-headers (RFC 9113, section 8.3.1; Envoy makes them for HTTP/1.1 too).
+#[derive(Default)]
+struct RequestLine<'a> {
+    method: &'a [u8],
+    authority: &'a [u8],
+    path: &'a [u8],
+}
+
+/// One walk over the header map: caps, characters, repetitions, pseudo-headers.
+fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestLine<'a>, Refusal> {
+    let mut line = RequestLine::default();
+    let mut seen = [false; UNIQUE.len()];
+    let mut count = 0usize;
+    let mut bytes = 0usize;
+    for (name, value) in headers.iter() {
+        if name.first() == Some(&b':') {
+            let field = match name {
+                b":method" => &mut line.method,
+                b":authority" => &mut line.authority,
+                b":path" => &mut line.path,
+                _ => continue,
+            };
+            if !field.is_empty() {
+                return Err(Refusal::new(Reason::HeaderDuplicate, "a pseudo-header is repeated"));
+            }
+            *field = value;
+            continue;
+        }
+        count += 1;
+        bytes = bytes.saturating_add(name.len()).saturating_add(value.len());
+        if value.len() > plan.max_header_value_bytes as usize {
+            return Err(Refusal::new(
+                Reason::HeadersTooLarge,
+                format!("`{}` has {} bytes", printable(name), value.len()),
+            ));
+        }
+        if !is_token(name) || !is_field_value(value) {
+            return Err(Refusal::new(Reason::HeaderMalformed, format!("`{}`", printable(name))));
+        }
+        // The length is compared first, so almost every header costs eight integer comparisons.
+        for (unique, seen) in UNIQUE.iter().zip(&mut seen) {
+            if unique.as_bytes() == name && std::mem::replace(seen, true) {
+                return Err(Refusal::new(Reason::HeaderDuplicate, format!("`{unique}`")));
+            }
+        }
+    }
+    if count > plan.max_headers as usize || bytes > plan.max_headers_bytes as usize {
+        return Err(Refusal::new(Reason::HeadersTooLarge, format!("{count} headers, {bytes} bytes")));
+    }
+    Ok(line)
+}
+
+/// A field name is a token (RFC 9110, section 5.1), here in lower case.
+fn is_token(name: &[u8]) -> bool {
+    !name.is_empty()
+        && name.iter().all(|b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_') || is_rare_token_byte(*b)
+        })
+}
+
+const fn is_rare_token_byte(byte: u8) -> bool {
+    matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'.' | b'^' | b'`' | b'|' | b'~')
+}
+
+/// A field value (RFC 9110, section 5.5) that is UTF-8: bytes that one server reads as Latin-1 and another
+/// as UTF-8 have two meanings.
+fn is_field_value(value: &[u8]) -> bool {
+    let mut ascii = true;
+    for &byte in value {
+        if (byte < 0x20 && byte != b'\t') || byte == 0x7f {
+            return false;
+        }
+        ascii &= byte < 0x80;
+    }
+    ascii || std::str::from_utf8(value).is_ok()
+}
+
+fn printable(name: &[u8]) -> String {
+    name.iter().take(64).map(|b| if b.is_ascii_graphic() { char::from(*b) } else { '?' }).collect()
+}
+
+/// A method is a token, in the upper case all methods have (RFC 9110, section 9.1).
+fn method(raw: &[u8]) -> Result<&str, Refusal> {
+    let fine = !raw.is_empty() && raw.len() <= 32 && raw.iter().all(|b| b.is_ascii_uppercase() || *b == b'-');
+    match std::str::from_utf8(raw) {
+        // CONNECT has no path, and opens a tunnel nobody could look into.
+        Ok(method) if fine && method != "CONNECT" => Ok(method),
+        _ => Err(Refusal::new(Reason::MethodNotAllowed, "not a method that can be routed")
+            .with_header("allow", "")),
+    }
+}
+
+/// The host without port in lower case, and the authority to send on if it had another spelling.
+fn host(raw: &[u8]) -> Result<(Cow<'_, str>, Option<String>), Refusal> {
+    let refuse = |why: &str| Refusal::new(Reason::HostMalformed, why);
+    let text = std::str::from_utf8(raw).map_err(|_| refuse("not UTF-8"))?;
+    if text.is_empty() || text.len() > 255 {
+        return Err(refuse("empty, or longer than 255 bytes"));
+    }
+    let (name, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']').ok_or_else(|| refuse("`[` without `]`"))?;
+            address.parse::<std::net::Ipv6Addr>().map_err(|_| refuse("not an IPv6 address"))?;
+            let end = address.len().saturating_add(2);
+            (text.get(..end).unwrap_or(text), if port.is_empty() { None } else { Some(port) })
+        }
+        None => match text.find(':') {
+            Some(colon) => (text.get(..colon).unwrap_or(text), text.get(colon..)),
+            None => (text, None),
+        },
+    };
+    if let Some(port) = port {
+        let digits = port.strip_prefix(':').unwrap_or_default();
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) || digits.parse::<u16>().is_err()
+        {
+            return Err(refuse("not a port"));
+        }
+    }
+    if !name.starts_with('[') {
+        let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+        if name.is_empty()
+            || !name.bytes().all(fine)
+            || name.starts_with('.')
+            || name.ends_with('.')
+            || name.contains("..")
+        {
+            return Err(refuse("not a host name"));
+        }
+    }
+    if name.bytes().any(|b| b.is_ascii_uppercase()) {
+        let lower = name.to_ascii_lowercase();
+        let authority = format!("{lower}{}", port.unwrap_or_default());
+        return Ok((Cow::Owned(lower), Some(authority)));
+    }
+    Ok((Cow::Borrowed(name), None))
+}
+
+fn split_target(raw: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match raw.iter().position(|b| *b == b'?') {
+        Some(mark) => {
+            let (path, query) = raw.split_at_checked(mark).unwrap_or((raw, &[]));
+            (path, query.get(1..))
+        }
+        None => (raw, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admit_pairs(extra: &[(&str, &[u8])]) -> Result<(String, String, Option<String>), Reason> {
+        let mut pairs: Vec<(&[u8], &[u8])> = Vec::new();
+        for (name, default) in [(":method", "GET"), (":authority", "a.example"), (":path", "/x")] {
+            if !extra.iter().any(|(n, _)| *n == name) {
+                pairs.push((name.as_bytes(), default.as_bytes()));
+            }
+        }
+        pairs.extend(extra.iter().map(|(n, v)| (n.as_bytes(), *v)));
+        let admission = admit(&IntakePlan::default(), Headers::new(&pairs)).map_err(|r| r.reason)?;
+        Ok((admission.request.host().to_owned(), admission.request.path().to_owned(), admission.new_path))
+    }
+
+    #[test]
+    fn a_plain_request_is_not_rewritten() {
+        assert_eq!(admit_pairs(&[]), Ok(("a.example".into(), "/x".into(), None)));
+    }
+
+    #[test]
+    fn upstream_gets_the_canonical_path_with_its_query() {
+        let (_, path, new) = admit_pairs(&[(":path", b"/a/../b//c?q=%41")]).unwrap();
+        assert_eq!((path.as_str(), new.as_deref()), ("/b/c", Some("/b/c?q=%41")));
+    }
+
+    #[test]
+    fn hosts() {
+        for good in ["a", "a.example:8080", "127.0.0.1:1", "[::1]", "[::1]:80", "A.Example"] {
+            assert!(admit_pairs(&[(":authority", good.as_bytes())]).is_ok(), "{good}");
+        }
+        for bad in [
+            "", "a b", "a@b", "a:", "a:x", "a:99999", "[::1", "[x]", "a..b", ".a", "a.", "a/b", "a,b",
+            "[::1]x",
+        ] {
+            assert_eq!(admit_pairs(&[(":authority", bad.as_bytes())]), Err(Reason::HostMalformed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn repeated_headers_that_matter_are_refused_and_others_are_not() {
+        for name in UNIQUE {
+            assert_eq!(admit_pairs(&[(name, b"a"), (name, b"a")]), Err(Reason::HeaderDuplicate), "{name}");
+            assert!(admit_pairs(&[(name, b"a")]).is_ok(), "{name}");
+        }
+        assert!(admit_pairs(&[("accept", b"a"), ("accept", b"b")]).is_ok());
+    }
+
+    #[test]
+    fn bytes_no_header_may_have() {
+        for bad in [&b"a\0"[..], b"a\x01", b"a\x7f", b"\xff", b"caf\xe9"] {
+            assert_eq!(admit_pairs(&[("x-a", bad)]), Err(Reason::HeaderMalformed), "{bad:?}");
+        }
+        assert!(admit_pairs(&[("x-a", "café\ttab".as_bytes())]).is_ok());
+        assert_eq!(admit_pairs(&[("x a", b"v")]), Err(Reason::HeaderMalformed));
+    }
+
+    #[test]
+    fn caps() {
+        let plan = IntakePlan::default();
+        let long = vec![b'a'; plan.max_header_value_bytes as usize];
+        assert!(admit_pairs(&[("x-a", &long)]).is_ok());
+        let longer = vec![b'a'; plan.max_header_value_bytes as usize + 1];
+        assert_eq!(admit_pairs(&[("x-a", &longer)]), Err(Reason::HeadersTooLarge));
+        let many: Vec<(&str, &[u8])> = vec![("x-a", b"v"); plan.max_headers as usize + 1];
+        assert_eq!(admit_pairs(&many), Err(Reason::HeadersTooLarge));
+        let path = format!("/{}", "a".repeat(plan.max_path_bytes as usize));
+        assert_eq!(admit_pairs(&[(":path", path.as_bytes())]), Err(Reason::UriTooLong));
+    }
+
+    #[test]
+    fn methods() {
+        assert_eq!(admit_pairs(&[(":method", b"CONNECT")]), Err(Reason::MethodNotAllowed));
+        assert_eq!(admit_pairs(&[(":method", b"get")]), Err(Reason::MethodNotAllowed));
+        assert!(admit_pairs(&[(":method", b"M-SEARCH")]).is_ok());
+    }
+}

@@ -1,0 +1,416 @@
+//! From method, host and path to the route, in time that does not depend on how many routes there are.
+//!
+//! A tree with one level per path segment. A literal segment beats a parameter, a parameter beats a rest.
+//! Among routes of one template a host named in full beats a wildcard, a wildcard beats any host, and a
+//! route with methods beats one without. The tree has at most as many levels as the longest template, so
+//! a request cannot make the walk deep.
+
+use std::collections::HashMap;
+
+use super::percent::{Plus, decode_text};
+use crate::plan::{PlanError, RoutePlan};
+
+/// The most segments a template may have.
+pub const MAX_SEGMENTS: usize = 64;
+
+/// The most tree nodes one walk visits. Literal and parameter branches can both match, so a policy made for
+/// the purpose could make a walk long; real policies need a handful.
+const MAX_VISITS: usize = 4096;
+
+/// One segment of a path template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Segment {
+    /// A segment that must be exactly this, once decoded.
+    Literal(String),
+    /// `{name}`: any one segment that is not empty.
+    Parameter(String),
+    /// `{name...}`: everything that is left, at least one segment. Last only.
+    Rest(String),
+}
+
+/// Reads a path template.
+///
+/// # Errors
+/// A sentence for the operator.
+pub fn parse_template(template: &str) -> Result<Vec<Segment>, String> {
+    let Some(body) = template.strip_prefix('/') else {
+        return Err("a path begins with `/`".into());
+    };
+    let mut segments = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
+    for part in body.split('/') {
+        if matches!(segments.last(), Some(Segment::Rest(_))) {
+            return Err("nothing may follow a `{name...}`".into());
+        }
+        let segment = match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
+            Some(name) => {
+                let (name, rest) = name.strip_suffix("...").map_or((name, false), |n| (n, true));
+                let fine = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+                if !fine {
+                    return Err(format!("`{part}`: a parameter's name is letters, digits and `_`"));
+                }
+                if names.contains(&name) {
+                    return Err(format!("the parameter `{name}` is there twice"));
+                }
+                names.push(name);
+                if rest { Segment::Rest(name.to_owned()) } else { Segment::Parameter(name.to_owned()) }
+            }
+            None if part.contains(['{', '}']) => {
+                return Err(format!("`{part}`: a parameter takes a whole segment, as in `/a/{{id}}/b`"));
+            }
+            None => Segment::Literal(literal(part)?),
+        };
+        segments.push(segment);
+    }
+    // A last empty segment is a trailing slash; anywhere else it could match no canonical path.
+    let last = segments.len().saturating_sub(1);
+    if segments.iter().take(last).any(|s| *s == Segment::Literal(String::new())) {
+        return Err("an empty segment (`//`) matches no request, for doubled slashes are merged first".into());
+    }
+    if segments.len() > MAX_SEGMENTS {
+        return Err(format!("more than {MAX_SEGMENTS} segments"));
+    }
+    Ok(segments)
+}
+
+/// A literal as requests will be compared with it: decoded, and with a canonical form at all.
+fn literal(part: &str) -> Result<String, String> {
+    let path = format!("/{part}");
+    let canonical = super::path::canonical(path.as_bytes())
+        .map_err(|_| format!("`{part}` is not a path segment that a request can have"))?;
+    if !part.is_empty() && canonical == "/" {
+        return Err(format!("`{part}` is a dot segment, which no request has"));
+    }
+    let segment = canonical.get(1..).unwrap_or_default();
+    decode_text(segment, Plus::Plus)
+        .map(std::borrow::Cow::into_owned)
+        .ok_or_else(|| format!("`{part}` is not UTF-8"))
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    literals: HashMap<Box<str>, usize>,
+    parameter: Option<usize>,
+    /// Routes whose template ends here, best first.
+    ends: Vec<usize>,
+    /// Routes whose template goes on with a rest.
+    rests: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    hosts: Vec<HostPattern>,
+    methods: Vec<Box<str>>,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum HostPattern {
+    /// `.example.com`: any host that ends so and has more before it.
+    Suffix(Box<str>),
+    Exact(Box<str>),
+}
+
+impl HostPattern {
+    fn parse(pattern: &str) -> Self {
+        match pattern.strip_prefix('*') {
+            Some(suffix) => Self::Suffix(suffix.into()),
+            None => Self::Exact(pattern.into()),
+        }
+    }
+
+    fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(exact) => host == &**exact,
+            Self::Suffix(suffix) => host.len() > suffix.len() && host.ends_with(&**suffix),
+        }
+    }
+
+    /// Higher is more specific.
+    fn rank(&self) -> usize {
+        match self {
+            Self::Exact(_) => usize::MAX,
+            Self::Suffix(suffix) => suffix.len(),
+        }
+    }
+}
+
+/// What the table says of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The index of the route.
+    Route(usize),
+    /// The path is known, the method is not; these are, in the form of an `Allow` header.
+    OtherMethods(String),
+    /// No route.
+    Nothing,
+}
+
+/// The routing table.
+#[derive(Debug)]
+pub struct Routes {
+    nodes: Vec<Node>,
+    candidates: Vec<Candidate>,
+}
+
+impl Routes {
+    /// Builds the table.
+    ///
+    /// # Errors
+    /// When a template, host or method is not what the compiler would have written.
+    pub fn build(routes: &[RoutePlan]) -> Result<Self, PlanError> {
+        let mut table = Self { nodes: vec![Node::default()], candidates: Vec::with_capacity(routes.len()) };
+        for (index, route) in routes.iter().enumerate() {
+            let place = |field: &str| format!("routes[{index}].{field}");
+            let segments = parse_template(&route.path).map_err(|e| PlanError::new(place("path"), e))?;
+            for host in &route.hosts {
+                let name = host.strip_prefix("*.").unwrap_or(host);
+                if name.is_empty() || name.contains('*') || name.bytes().any(|b| b.is_ascii_uppercase()) {
+                    return Err(PlanError::new(place("hosts"), format!("`{host}` is not a host pattern")));
+                }
+            }
+            if let Some(bad) =
+                route.methods.iter().find(|m| m.is_empty() || m.bytes().any(|b| b.is_ascii_lowercase()))
+            {
+                return Err(PlanError::new(place("methods"), format!("`{bad}` is not a method")));
+            }
+            table.candidates.push(Candidate {
+                hosts: route.hosts.iter().map(|h| HostPattern::parse(h)).collect(),
+                methods: route.methods.iter().map(|m| m.as_str().into()).collect(),
+            });
+            table.insert(&segments, index);
+        }
+        table.sort();
+        Ok(table)
+    }
+
+    fn insert(&mut self, segments: &[Segment], route: usize) {
+        let mut at = 0;
+        for segment in segments {
+            let fresh = self.nodes.len();
+            let Some(node) = self.nodes.get_mut(at) else { return };
+            at = match segment {
+                Segment::Literal(text) => *node.literals.entry(text.as_str().into()).or_insert(fresh),
+                Segment::Parameter(_) => *node.parameter.get_or_insert(fresh),
+                Segment::Rest(_) => {
+                    node.rests.push(route);
+                    return;
+                }
+            };
+            if at == fresh {
+                self.nodes.push(Node::default());
+            }
+        }
+        if let Some(node) = self.nodes.get_mut(at) {
+            node.ends.push(route);
+        }
+    }
+
+    fn sort(&mut self) {
+        let candidates = &self.candidates;
+        let rank = |route: &usize| {
+            let candidate = candidates.get(*route);
+            let host = candidate.and_then(|c| c.hosts.iter().map(HostPattern::rank).max()).unwrap_or(0);
+            let methods = candidate.is_some_and(|c| !c.methods.is_empty());
+            std::cmp::Reverse((host, methods))
+        };
+        for node in &mut self.nodes {
+            node.ends.sort_by_key(rank);
+            node.rests.sort_by_key(rank);
+        }
+    }
+
+    /// Finds the route for a canonical path.
+    #[must_use]
+    pub fn find(&self, method: &str, host: &str, path: &str) -> Found {
+        let mut walk = Walk { table: self, method, host, visits: 0 };
+        walk.descend(0, path.strip_prefix('/')).unwrap_or(Found::Nothing)
+    }
+}
+
+struct Walk<'t> {
+    table: &'t Routes,
+    method: &'t str,
+    host: &'t str,
+    visits: usize,
+}
+
+impl Walk<'_> {
+    /// Tries the branches of a node, the most specific first. `rest` is what of the path is left, without
+    /// its leading slash; `None` when nothing is.
+    fn descend(&mut self, at: usize, rest: Option<&str>) -> Option<Found> {
+        self.visits += 1;
+        if self.visits > MAX_VISITS {
+            return None;
+        }
+        let node = self.table.nodes.get(at)?;
+        let Some(rest) = rest else { return self.choose(&node.ends) };
+        let (segment, deeper) = match rest.split_once('/') {
+            Some((segment, deeper)) => (segment, Some(deeper)),
+            None => (rest, None),
+        };
+        if !node.literals.is_empty() {
+            // INVARIANT: intake proved that every triplet is well-formed and decodes to UTF-8.
+            let decoded = decode_text(segment, Plus::Plus)?;
+            let found = node.literals.get(&*decoded).and_then(|next| self.descend(*next, deeper));
+            if found.is_some() {
+                return found;
+            }
+        }
+        if let Some(next) = node.parameter.filter(|_| !segment.is_empty()) {
+            let found = self.descend(next, deeper);
+            if found.is_some() {
+                return found;
+            }
+        }
+        self.choose(&node.rests)
+    }
+
+    /// The first of the routes, best first, that takes host and method.
+    fn choose(&self, routes: &[usize]) -> Option<Found> {
+        let mut others: Vec<&str> = Vec::new();
+        for &route in routes {
+            let Some(candidate) = self.table.candidates.get(route) else { continue };
+            if !candidate.hosts.is_empty() && !candidate.hosts.iter().any(|h| h.matches(self.host)) {
+                continue;
+            }
+            if candidate.methods.is_empty() || candidate.methods.iter().any(|m| **m == *self.method) {
+                return Some(Found::Route(route));
+            }
+            others.extend(candidate.methods.iter().map(|m| &**m));
+        }
+        if others.is_empty() {
+            return None;
+        }
+        others.sort_unstable();
+        others.dedup();
+        Some(Found::OtherMethods(others.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::AccessPlan;
+
+    fn route(path: &str, methods: &[&str], hosts: &[&str]) -> RoutePlan {
+        RoutePlan {
+            id: path.into(),
+            at: String::new(),
+            path: path.into(),
+            methods: methods.iter().map(|m| (*m).into()).collect(),
+            hosts: hosts.iter().map(|h| (*h).into()).collect(),
+            access: AccessPlan::Public,
+            limits: vec![],
+            body: 0,
+            inspection: 0,
+        }
+    }
+
+    fn table(routes: &[RoutePlan]) -> Routes {
+        Routes::build(routes).unwrap()
+    }
+
+    #[test]
+    fn the_most_specific_template_wins_in_any_order() {
+        let routes = [
+            route("/{all...}", &[], &[]),
+            route("/a/{id}", &[], &[]),
+            route("/a/b", &[], &[]),
+            route("/a/{id}/c", &[], &[]),
+        ];
+        let forwards = table(&routes);
+        let backwards = table(&routes.iter().rev().cloned().collect::<Vec<_>>());
+        for (path, want) in [
+            ("/a/b", "/a/b"),
+            ("/a/x", "/a/{id}"),
+            ("/a/b/c", "/a/{id}/c"),
+            ("/a/b/d", "/{all...}"),
+            ("/", "/{all...}"),
+            ("/a/", "/{all...}"),
+        ] {
+            let Found::Route(index) = forwards.find("GET", "h", path) else { panic!("{path}") };
+            assert_eq!(routes[index].path, want, "{path}");
+            let Found::Route(index) = backwards.find("GET", "h", path) else { panic!("{path}") };
+            assert_eq!(routes[routes.len() - 1 - index].path, want, "{path}");
+        }
+    }
+
+    #[test]
+    fn two_spellings_of_a_literal_are_one_route() {
+        let routes = table(&[route("/a:b/{rest...}", &[], &[]), route("/{rest...}", &[], &[])]);
+        assert_eq!(routes.find("GET", "h", "/a:b/x"), Found::Route(0));
+        assert_eq!(routes.find("GET", "h", "/a%3Ab/x"), Found::Route(0));
+    }
+
+    #[test]
+    fn a_trailing_slash_is_another_path() {
+        let routes = table(&[route("/a", &[], &[]), route("/b/", &[], &[]), route("/f/{rest...}", &[], &[])]);
+        assert_eq!(routes.find("GET", "h", "/a/"), Found::Nothing);
+        assert_eq!(routes.find("GET", "h", "/b"), Found::Nothing);
+        assert_eq!(routes.find("GET", "h", "/b/"), Found::Route(1));
+        assert_eq!(routes.find("GET", "h", "/f"), Found::Nothing);
+        assert_eq!(routes.find("GET", "h", "/f/"), Found::Route(2));
+        assert_eq!(routes.find("GET", "h", "/f/x/y"), Found::Route(2));
+    }
+
+    #[test]
+    fn other_methods_are_listed() {
+        let routes = table(&[route("/a", &["POST"], &[]), route("/a", &["GET", "HEAD"], &[])]);
+        assert_eq!(routes.find("POST", "h", "/a"), Found::Route(0));
+        assert_eq!(routes.find("GET", "h", "/a"), Found::Route(1));
+        assert_eq!(routes.find("PUT", "h", "/a"), Found::OtherMethods("GET, HEAD, POST".into()));
+    }
+
+    #[test]
+    fn hosts_go_from_named_to_wildcard_to_any() {
+        let routes = table(&[
+            route("/a", &[], &[]),
+            route("/a", &[], &["*.b.example"]),
+            route("/a", &[], &["*.example"]),
+            route("/a", &[], &["x.b.example"]),
+            route("/only", &[], &["x.b.example"]),
+        ]);
+        assert_eq!(routes.find("GET", "x.b.example", "/a"), Found::Route(3));
+        assert_eq!(routes.find("GET", "y.b.example", "/a"), Found::Route(1));
+        assert_eq!(routes.find("GET", "b.example", "/a"), Found::Route(2));
+        assert_eq!(routes.find("GET", "example", "/a"), Found::Route(0));
+        assert_eq!(routes.find("GET", "y.b.example", "/only"), Found::Nothing);
+    }
+
+    #[test]
+    fn a_policy_made_to_be_slow_is_cut_off() {
+        // Every level has a literal `a` and a parameter, and both lead on: 2^n leaves, none of them matching.
+        let mut routes = Vec::new();
+        for bits in 0..1u32 << 12 {
+            let path: String = (0..12)
+                .map(|i| if bits >> i & 1 == 0 { "/a".into() } else { format!("/{{p{i}}}") })
+                .collect();
+            routes.push(route(&path, &[], &["never.example"]));
+        }
+        assert_eq!(table(&routes).find("GET", "h", &"/a".repeat(12)), Found::Nothing);
+    }
+
+    #[test]
+    fn templates_that_could_never_match_are_refused() {
+        for bad in [
+            "a",
+            "/{",
+            "/a{b}",
+            "/{a}/{a}",
+            "/{a...}/b",
+            "/a//b",
+            "/..",
+            "/a;b",
+            "/{}",
+            "/{a-b}",
+            "/%zz",
+            "/a%2fb",
+        ] {
+            assert!(parse_template(bad).is_err(), "{bad}");
+        }
+        for good in ["/", "/a", "/a/", "/{a}", "/a/{b}/c/{d...}", "/.well-known/x", "/caf%C3%A9", "/a b|c"] {
+            let result = parse_template(good);
+            assert_eq!(result.is_ok(), !good.contains(' '), "{good}: {result:?}");
+        }
+    }
+}
