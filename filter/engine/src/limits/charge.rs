@@ -1,0 +1,404 @@
+//! Charging a request to the limits of its route.
+
+use std::fmt::Write;
+use std::hash::{DefaultHasher, Hasher};
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::bucket::Bucket;
+use super::fields::Report;
+use super::plan::{LimitKey, LimitPlan};
+use super::table::{MAX_WINDOWS, Slot, WAYS};
+use crate::host::{Host, Loaded, Now, Stored};
+use crate::pipeline::Room;
+use crate::plan::PlanError;
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+use crate::trace::Trace;
+
+/// How often a lost race is run again. Whoever loses, somebody else won: with a handful of workers a
+/// request that loses this often means that the slots do not work at all.
+const MAX_TRIES: usize = 1000;
+
+/// The most slots of one limit.
+const MAX_SLOTS: u32 = 1 << 20;
+
+/// Proof that what is kept by address was charged.
+#[derive(Debug)]
+pub struct AddressCharged(());
+
+/// Proof that what is kept by subject was charged.
+#[derive(Debug)]
+pub struct SubjectCharged(());
+
+/// Whose budgets are charged.
+#[derive(Debug, Clone, Copy)]
+pub enum Client<'a> {
+    /// Before authentication: the client address, if a limit of the route needs one.
+    Address(Option<IpAddr>),
+    /// After it: the issuer's name and the subject; `None` on a public route.
+    Subject(Option<(&'a str, &'a str)>),
+}
+
+#[derive(Debug)]
+struct Limit {
+    id: Rc<str>,
+    at: Box<str>,
+    key: LimitKey,
+    buckets: Vec<Bucket>,
+    slots: u64,
+}
+
+/// The room, loaded.
+#[derive(Debug)]
+pub struct Limits {
+    limits: Vec<Limit>,
+    seed: [u64; 2],
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl Limits {
+    /// Loads the room. The seed is secret and the same in all workers: with it nobody can choose keys that
+    /// share a slot.
+    ///
+    /// # Errors
+    /// When a number of the plan is out of range.
+    pub fn load(plan: &[LimitPlan], seed: [u64; 2]) -> Result<Self, PlanError> {
+        let limits = plan.iter().enumerate().map(|(index, limit)| load_limit(index, limit));
+        Ok(Self { limits: limits.collect::<Result<_, _>>()?, seed, name: String::new(), bytes: Vec::new() })
+    }
+
+    /// Whether one of these limits is kept by address.
+    #[must_use]
+    pub fn need_address(&self, of_route: &[usize]) -> bool {
+        of_route.iter().filter_map(|i| self.limits.get(*i)).any(|l| l.key == LimitKey::Address)
+    }
+
+    /// Whether one of these limits is kept by subject.
+    #[must_use]
+    pub fn need_subject(&self, of_route: &[usize]) -> bool {
+        of_route.iter().filter_map(|i| self.limits.get(*i)).any(|l| l.key == LimitKey::Subject)
+    }
+
+    /// Charges what is kept by address or for everybody. `report` keeps the tightest limit met so far.
+    ///
+    /// # Errors
+    /// A refusal with a reason of this room.
+    pub fn charge_address(
+        &mut self,
+        of_route: &[usize],
+        address: Option<IpAddr>,
+        now: Now,
+        host: &mut dyn Host,
+        report: &mut Option<Report>,
+        trace: &mut Trace,
+    ) -> Result<AddressCharged, Refusal> {
+        self.charge_all(of_route, Client::Address(address), now, host, report, trace)?;
+        Ok(AddressCharged(()))
+    }
+
+    /// Charges what is kept by subject.
+    ///
+    /// # Errors
+    /// A refusal with a reason of this room.
+    pub fn charge_subject(
+        &mut self,
+        of_route: &[usize],
+        subject: Option<(&str, &str)>,
+        now: Now,
+        host: &mut dyn Host,
+        report: &mut Option<Report>,
+        trace: &mut Trace,
+    ) -> Result<SubjectCharged, Refusal> {
+        self.charge_all(of_route, Client::Subject(subject), now, host, report, trace)?;
+        Ok(SubjectCharged(()))
+    }
+
+    fn charge_all(
+        &mut self,
+        of_route: &[usize],
+        client: Client<'_>,
+        now: Now,
+        host: &mut dyn Host,
+        report: &mut Option<Report>,
+        trace: &mut Trace,
+    ) -> Result<(), Refusal> {
+        for &index in of_route {
+            let Some(limit) = self.limits.get(index) else { continue };
+            let Some(hash) = key_hash(limit, client, self.seed)? else { continue };
+            let (admitted, level) = charge(limit, hash, now, host, &mut self.name, &mut self.bytes)?;
+            trace.note(Room::Limits, &limit.at, || {
+                let verdict = if admitted { "has room" } else { "is used up" };
+                format!("the limit `{}` {verdict}: {} left", limit.id, level.remaining)
+            });
+            let tighter = report.as_ref().is_none_or(|before| level.is_tighter_than(before));
+            let retry = level.retry_after();
+            if !admitted || tighter {
+                *report = Some(level);
+            }
+            if !admitted {
+                let detail = format!("limit `{}` at {}", limit.id, limit.at);
+                return Err(
+                    Refusal::new(Reason::LimitExceeded, detail).with_header("retry-after", retry.to_string())
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn load_limit(index: usize, plan: &LimitPlan) -> Result<Limit, PlanError> {
+    let place = |field: &str| format!("limits[{index}].{field}");
+    if plan.windows.is_empty() || plan.windows.len() > MAX_WINDOWS {
+        return Err(PlanError::new(place("windows"), format!("a limit has one to {MAX_WINDOWS} windows")));
+    }
+    if !plan.slots.is_power_of_two() || plan.slots < 64 || plan.slots > MAX_SLOTS {
+        return Err(PlanError::new(place("slots"), format!("not a power of two from 64 to {MAX_SLOTS}")));
+    }
+    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if plan.id.is_empty() || plan.id.len() > 64 || !plan.id.bytes().all(fine) {
+        return Err(PlanError::new(place("id"), "one to 64 letters, digits, `-`, `_` or `.`"));
+    }
+    let buckets = plan.windows.iter().enumerate().map(|(w, window)| {
+        Bucket::new(window).ok_or_else(|| {
+            PlanError::new(
+                place(&format!("windows[{w}]")),
+                "count, period and burst are at least one and fill within a century",
+            )
+        })
+    });
+    Ok(Limit {
+        id: plan.id.as_str().into(),
+        at: plan.at.as_str().into(),
+        key: plan.key,
+        buckets: buckets.collect::<Result<_, _>>()?,
+        slots: u64::from(plan.slots) / WAYS as u64,
+    })
+}
+
+/// The hash of a key: which slot, and which fingerprint in it. `None` if the limit is charged elsewhere.
+fn key_hash(limit: &Limit, client: Client<'_>, seed: [u64; 2]) -> Result<Option<[u64; 2]>, Refusal> {
+    let hash = |parts: &[&[u8]]| {
+        seed.map(|half| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write_u64(half);
+            for part in parts {
+                hasher.write_usize(part.len());
+                hasher.write(part);
+            }
+            hasher.finish()
+        })
+    };
+    Ok(match (limit.key, client) {
+        (LimitKey::Everybody, Client::Address(_)) => Some(hash(&[])),
+        (LimitKey::Address, Client::Address(Some(address))) => Some(match address {
+            IpAddr::V4(v4) => hash(&[&v4.octets()]),
+            // A customer gets a /64 or more, so single IPv6 addresses are free to a flooder.
+            IpAddr::V6(v6) => hash(&[&(v6.to_bits() >> 64).to_be_bytes()]),
+        }),
+        (LimitKey::Address, Client::Address(None)) => {
+            return Err(Refusal::new(Reason::AddressUnknown, "a limit is kept by address"));
+        }
+        (LimitKey::Subject, Client::Subject(Some((issuer, subject)))) => {
+            Some(hash(&[issuer.as_bytes(), subject.as_bytes()]))
+        }
+        // The compiler refuses such a route; a plan from elsewhere must not make the limit vanish.
+        (LimitKey::Subject, Client::Subject(None)) => {
+            return Err(Refusal::new(
+                Reason::LimitsUnavailable,
+                "a limit is kept by subject, and there is none",
+            ));
+        }
+        (LimitKey::Subject, Client::Address(_))
+        | (LimitKey::Address | LimitKey::Everybody, Client::Subject(_)) => None,
+    })
+}
+
+/// Charges one request to one key: all windows or none.
+fn charge(
+    limit: &Limit,
+    [place, fingerprint]: [u64; 2],
+    now: Now,
+    host: &mut dyn Host,
+    name: &mut String,
+    bytes: &mut Vec<u8>,
+) -> Result<(bool, Report), Refusal> {
+    let unavailable = |why| Refusal::new(Reason::LimitsUnavailable, why);
+    name.clear();
+    // Slots are few and fixed: `limit`, its name, and a number below the number of slots.
+    let _ = write!(name, "limit.{}.{}", limit.id, place & limit.slots.saturating_sub(1));
+    let now = now.nanos();
+    for _ in 0..MAX_TRIES {
+        let (mut slot, version) = match host.load(name, bytes) {
+            Loaded::Present(version) => (
+                Slot::decode(bytes).ok_or_else(|| unavailable("a slot holds something else"))?,
+                Some(version),
+            ),
+            Loaded::Absent => (Slot::empty(), None),
+            Loaded::Failed => return Err(unavailable("a slot cannot be read")),
+        };
+        let before = slot.state(fingerprint);
+        let mut after = before;
+        let mut admitted = true;
+        for ((bucket, was), becomes) in limit.buckets.iter().zip(before).zip(&mut after) {
+            match bucket.take(was, now) {
+                Some(taken) => *becomes = taken,
+                None => admitted = false,
+            }
+        }
+        if !admitted {
+            // Nothing is written: a refused request costs the client nothing, and us no swap.
+            return Ok((false, tightest(limit, before, now)));
+        }
+        slot.set(fingerprint, after);
+        slot.encode(limit.buckets.len(), bytes);
+        match host.store(name, bytes, version) {
+            Stored::Yes => return Ok((true, tightest(limit, after, now))),
+            Stored::Conflict => {}
+            Stored::Failed => return Err(unavailable("a slot cannot be written")),
+        }
+    }
+    Err(unavailable("a slot changed too often"))
+}
+
+/// The window with the longest wait, or else the fewest tokens left.
+fn tightest(limit: &Limit, state: [u64; MAX_WINDOWS], now: u64) -> Report {
+    let levels =
+        limit.buckets.iter().zip(state).map(|(bucket, full_at)| (bucket, bucket.level(full_at, now)));
+    let worst =
+        levels.min_by_key(|(_, l)| (l.remaining, std::cmp::Reverse(l.next_in), std::cmp::Reverse(l.full_in)));
+    match worst {
+        Some((bucket, level)) => Report::new(&limit.id, bucket, level),
+        // A limit has at least one window; without one nothing would be left.
+        None => {
+            Report { limit: limit.id.clone(), count: 0, period_s: 0, remaining: 0, reset_s: 1, retry_s: 1 }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::testing::TestHost;
+    use crate::limits::plan::WindowPlan;
+
+    fn limits(key: LimitKey, windows: &[(u32, u64, u32)]) -> Limits {
+        let windows =
+            windows.iter().map(|&(count, period_ms, burst)| WindowPlan { count, period_ms, burst }).collect();
+        let plan = LimitPlan { id: "api".into(), at: "bundle.yaml:1".into(), key, windows, slots: 64 };
+        Limits::load(&[plan], [1, 2]).unwrap()
+    }
+
+    fn visit(
+        limits: &mut Limits,
+        host: &mut TestHost,
+        address: &str,
+        secs: u64,
+    ) -> Result<Report, (Reason, Report)> {
+        let mut report = None;
+        let result = limits.charge_address(
+            &[0],
+            address.parse().ok(),
+            Now::from_secs(secs),
+            host,
+            &mut report,
+            &mut Trace::off(),
+        );
+        match result {
+            Ok(_) => Ok(report.unwrap()),
+            Err(refusal) => Err((refusal.reason, report.unwrap())),
+        }
+    }
+
+    #[test]
+    fn each_client_has_its_own_budget() {
+        let mut limits = limits(LimitKey::Address, &[(2, 60_000, 2)]);
+        let mut host = TestHost::default();
+        assert_eq!(visit(&mut limits, &mut host, "192.0.2.1", 100).unwrap().remaining, 1);
+        assert_eq!(visit(&mut limits, &mut host, "192.0.2.1", 100).unwrap().remaining, 0);
+        let (reason, report) = visit(&mut limits, &mut host, "192.0.2.1", 100).unwrap_err();
+        assert_eq!((reason, report.retry_after()), (Reason::LimitExceeded, 30));
+        assert!(visit(&mut limits, &mut host, "192.0.2.2", 100).is_ok());
+        assert!(visit(&mut limits, &mut host, "192.0.2.1", 129).is_err());
+        assert!(visit(&mut limits, &mut host, "192.0.2.1", 130).is_ok());
+    }
+
+    #[test]
+    fn ipv6_is_counted_by_the_64() {
+        let mut limits = limits(LimitKey::Address, &[(1, 60_000, 1)]);
+        let mut host = TestHost::default();
+        assert!(visit(&mut limits, &mut host, "2001:db8:0:1::1", 100).is_ok());
+        assert!(visit(&mut limits, &mut host, "2001:db8:0:1::2", 100).is_err());
+        assert!(visit(&mut limits, &mut host, "2001:db8:0:2::1", 100).is_ok());
+    }
+
+    #[test]
+    fn every_window_must_have_room_and_a_refusal_charges_none() {
+        let mut limits = limits(LimitKey::Address, &[(1, 1_000, 1), (3, 3_600_000, 3)]);
+        let mut host = TestHost::default();
+        for second in [100, 101, 102] {
+            assert!(visit(&mut limits, &mut host, "192.0.2.1", second).is_ok());
+            assert!(visit(&mut limits, &mut host, "192.0.2.1", second).is_err());
+        }
+        let (_, report) = visit(&mut limits, &mut host, "192.0.2.1", 103).unwrap_err();
+        assert_eq!(report.count, 3, "the hour is what holds the client back");
+    }
+
+    #[test]
+    fn broken_slots_refuse() {
+        let mut limits = limits(LimitKey::Address, &[(1, 60_000, 1)]);
+        let mut host = TestHost { broken: true, ..TestHost::default() };
+        let mut report = None;
+        let refusal = limits
+            .charge_address(
+                &[0],
+                "192.0.2.1".parse().ok(),
+                Now::from_secs(1),
+                &mut host,
+                &mut report,
+                &mut Trace::off(),
+            )
+            .unwrap_err();
+        assert_eq!(refusal.reason, Reason::LimitsUnavailable);
+    }
+
+    #[test]
+    fn no_interleaving_admits_one_too_many() {
+        for round in 0..20 {
+            let shared = TestHost::default();
+            let admitted: usize = std::thread::scope(|scope| {
+                let workers: Vec<_> = (0..4)
+                    .map(|_| {
+                        let mut host = shared.clone();
+                        scope.spawn(move || {
+                            let mut limits = limits(LimitKey::Everybody, &[(100, 3_600_000, 100)]);
+                            (0..200)
+                                .filter(|_| visit(&mut limits, &mut host, "192.0.2.1", 100).is_ok())
+                                .count()
+                        })
+                    })
+                    .collect();
+                workers.into_iter().map(|w| w.join().unwrap()).sum()
+            });
+            assert_eq!(admitted, 100, "round {round}");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_keys_stays_in_fixed_memory_and_never_refills_a_budget() {
+        let mut limits = limits(LimitKey::Address, &[(5, 3_600_000, 5)]);
+        let mut host = TestHost::default();
+        for _ in 0..5 {
+            visit(&mut limits, &mut host, "192.0.2.1", 100).unwrap();
+        }
+        for n in 0..20_000u32 {
+            let _ =
+                visit(&mut limits, &mut host, &std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string(), 100);
+        }
+        assert!(visit(&mut limits, &mut host, "192.0.2.1", 100).is_err());
+        let slots = host.slots.lock().unwrap();
+        assert!(slots.len() <= 8, "{}", slots.len());
+        assert!(slots.values().all(|(bytes, _)| bytes.len() <= 1 + 9 * 16));
+    }
+}
