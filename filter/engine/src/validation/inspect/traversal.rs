@@ -1,0 +1,107 @@
+//! Path traversal, and files that no client has business with.
+
+use super::classes::{Classes, SHARP, SLASH, WIDE};
+
+/// Whether a text climbs out of a directory, or names a file of the operating system.
+pub(super) fn is_attack(text: &[u8], classes: Classes) -> bool {
+    if classes.any(WIDE) && has_overlong(text) {
+        return true;
+    }
+    if !classes.any(SHARP | SLASH) {
+        return text == b"..";
+    }
+    text.contains(&0) || climbs(text) || names_system_file(text)
+}
+
+fn is_separator(byte: u8) -> bool {
+    byte == b'/' || byte == b'\\'
+}
+
+/// A `..` between separators, at least one of which is there: `../`, `..\`, `/..` at the end.
+///
+/// `a..b`, `1..10`, `wait...` and `...` are left alone. Bytes that servers strip (`;` parameters, spaces and
+/// dots that Windows ignores) do not hide it.
+fn climbs(text: &[u8]) -> bool {
+    let mut start = 0;
+    let mut after_separator = false;
+    loop {
+        let rest = text.get(start..).unwrap_or(b"");
+        let end = rest.iter().position(|b| is_separator(*b));
+        let segment = rest.get(..end.unwrap_or(rest.len())).unwrap_or(b"");
+        if is_parent(segment, after_separator) && (after_separator || end.is_some()) {
+            return true;
+        }
+        let Some(length) = end else { return false };
+        start += length + 1;
+        after_separator = true;
+    }
+}
+
+/// Whether a path segment means the parent directory to somebody. The first segment of a value may have
+/// something before it: `file=../x`, `foo ../x`.
+fn is_parent(segment: &[u8], after_separator: bool) -> bool {
+    let segment = match segment.iter().position(|b| *b == b';') {
+        Some(parameter) if after_separator => segment.get(..parameter).unwrap_or(b""),
+        _ => segment,
+    };
+    let Some(before) = segment.strip_suffix(b"..") else { return false };
+    match before.last() {
+        None => true,
+        Some(last) => !after_separator && !last.is_ascii_alphanumeric() && *last != b'.' && *last < 0x80,
+    }
+}
+
+/// Files and directories whose mere mention is an attempt to read them. Lower-case; `/` stands for either
+/// separator.
+const SYSTEM_FILES: &[&str] = &[
+    "/etc/passwd",
+    "/etc/shadow",
+    "/etc/group",
+    "/etc/hosts",
+    "/etc/master.passwd",
+    "/etc/issue",
+    "/etc/crontab",
+    "/etc/sudoers",
+    "/etc/ssh/",
+    "/proc/self",
+    "/proc/version",
+    "/proc/cpuinfo",
+    "/proc/mounts",
+    "/proc/net/",
+    "/var/log/",
+    "/root/.",
+    "/.ssh/",
+    "/.git/",
+    "/.aws/credentials",
+    "/.htaccess",
+    "/.htpasswd",
+    "/.bash_history",
+    "/.env",
+    "c:/windows",
+    "c:/winnt",
+    "/windows/system32",
+    "/windows/win.ini",
+    "/boot.ini",
+    "/win.ini",
+    "/web.config",
+    "/web-inf/",
+];
+
+fn names_system_file(text: &[u8]) -> bool {
+    text.iter().enumerate().filter(|(_, b)| is_separator(**b)).any(|(at, _)| {
+        SYSTEM_FILES.iter().any(|file| {
+            let offset = file.bytes().position(|b| b == b'/').unwrap_or(0);
+            let Some(from) = at.checked_sub(offset) else { return false };
+            let Some(candidate) = text.get(from..from + file.len()) else { return false };
+            candidate.iter().zip(file.bytes()).all(|(have, want)| {
+                if want == b'/' { is_separator(*have) } else { have.to_ascii_lowercase() == want }
+            })
+        })
+    })
+}
+
+/// Overlong UTF-8 forms of `.`, `/` and `\` (RFC 3629, section 10, forbids them; old decoders took them).
+fn has_overlong(text: &[u8]) -> bool {
+    text.windows(2).any(|pair| matches!(pair, [0xc0 | 0xc1, _]))
+        || text.windows(3).any(|triple| matches!(triple, [0xe0, 0x80..=0x9f, _]))
+}
