@@ -1,0 +1,441 @@
+//! From what is written to what is run: defaults laid under, rows filled in, placeholders resolved.
+//!
+//! Works on plain values and reads them into typed requests last, so that a placeholder may stand
+//! wherever a text may. Everything that can be wrong is found when the suite is loaded, before any run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::format::{Case, CaseError, Expect, Http, Only, Place, Request, Token};
+use crate::mint::{self, Mint};
+use crate::wire::{self, Wire};
+
+/// One case, or one row of a table, ready to be run any number of times.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The case file, relative to the root it was found under.
+    pub file: String,
+    /// The name of the case.
+    pub case: String,
+    /// The row's values, if the case is a table.
+    pub row: Option<String>,
+    /// Where alone it runs.
+    pub only: Option<Only>,
+    /// The refusing case that the author named as the nearest.
+    pub near: Option<String>,
+    /// The requests, in order.
+    pub steps: Vec<RunStep>,
+}
+
+/// A request and what must come of it, placeholders still in it.
+#[derive(Debug, Clone)]
+pub struct RunStep {
+    /// How often it is sent.
+    pub repeat: u32,
+    /// How long to wait before.
+    pub wait: Duration,
+    request: Map<String, Value>,
+    expect: Value,
+}
+
+/// A request as bytes, and what must come of it.
+#[derive(Debug, Clone)]
+pub struct Concrete {
+    /// The request.
+    pub wire: Wire,
+    /// The expectation.
+    pub expect: Expect,
+}
+
+/// Where a run happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// In the engine.
+    Native,
+    /// Through a real Envoy.
+    Envoy(Http),
+}
+
+impl Run {
+    /// File, case and row, for messages.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match &self.row {
+            Some(row) => format!("{}: {} [{row}]", self.file, self.case),
+            None => format!("{}: {}", self.file, self.case),
+        }
+    }
+
+    /// Whether it runs there.
+    #[must_use]
+    pub fn runs_on(&self, target: Target) -> bool {
+        let Some(only) = &self.only else { return true };
+        let place = only
+            .run
+            .is_none_or(|place| place == if target == Target::Native { Place::Native } else { Place::Envoy });
+        let http = only.http.is_none_or(|only| target == Target::Native || target == Target::Envoy(only));
+        place && http
+    }
+}
+
+impl RunStep {
+    /// The request as bytes with tokens minted at `now` (seconds since the epoch), and the expectation.
+    /// The number must be another for every run that shares state: subject and peer are made from it.
+    ///
+    /// # Errors
+    /// If a token cannot be minted; everything else was checked when the suite was loaded.
+    pub fn concrete(&self, number: u32, now: u64, mint: &Mint) -> Result<Concrete, String> {
+        self.fill(number, now, &|token, subject| mint.token(token, now, subject))
+    }
+
+    fn fill(
+        &self,
+        number: u32,
+        now: u64,
+        mint: &dyn Fn(&Token, &str) -> Result<String, String>,
+    ) -> Result<Concrete, String> {
+        let subject = format!("case-{number}");
+        let given = self.request.get("client").and_then(Value::as_str);
+        let client = given.map_or_else(|| wire::peer_of(number).to_string(), str::to_owned);
+        let ambient = |name: &str| match name {
+            "subject" => Some(json!(subject)),
+            "client" => Some(json!(client)),
+            _ => mint::relative(name, now).filter(|_| name.starts_with("now")).map(|t| json!(t)),
+        };
+        let mut request = Value::Object(self.request.clone());
+        let mut expect = self.expect.clone();
+        // Tokens first, for the rest of the request may speak of them.
+        let mut tokens = BTreeMap::new();
+        if let Some(Value::Object(written)) = self.request.get("tokens") {
+            for (name, token) in written {
+                let mut token = token.clone();
+                substitute(&mut token, &ambient);
+                let token: Token = from_value(token, &format!("tokens.{name}"))?;
+                tokens.insert(name.clone(), mint(&token, &subject)?);
+            }
+        }
+        let all = |name: &str| {
+            let token = name.strip_prefix("token.").and_then(|name| tokens.get(name));
+            token.map(|token| json!(token)).or_else(|| ambient(name))
+        };
+        substitute(&mut request, &all);
+        substitute(&mut expect, &all);
+        let request: Request = from_value(request, "request")?;
+        let token = request.token.as_ref().map(|token| mint(token, &subject)).transpose()?;
+        let wire = wire::render(&request, number, token.as_deref())?;
+        Ok(Concrete { wire, expect: from_value(expect, "expect")? })
+    }
+
+    /// Checks without a mint that the step can be made.
+    fn check(&self) -> Result<(), String> {
+        self.fill(0, 1_700_000_000, &|_, _| Ok("a.b.c".into())).map(drop)
+    }
+
+    /// The expectation as written.
+    ///
+    /// # Errors
+    /// Never, once the suite is loaded.
+    pub fn expectation(&self) -> Result<Expect, String> {
+        self.fill(0, 1_700_000_000, &|_, _| Ok("a.b.c".into())).map(|concrete| concrete.expect)
+    }
+
+    /// Method and path without the query, for telling which cases are neighbours.
+    #[must_use]
+    pub fn resource(&self) -> String {
+        let method = self.request.get("method").and_then(Value::as_str).unwrap_or("GET");
+        let path = match self.request.get("path") {
+            Some(Value::String(path)) => path.split('?').next().unwrap_or_default().to_owned(),
+            Some(other) => other.to_string(),
+            None => "/".to_owned(),
+        };
+        format!("{method} {path}")
+    }
+}
+
+/// Makes the runs of one case. `written` is the same case as plain values, `defaults` the suite's request.
+pub(crate) fn expand(
+    file: &str,
+    case: &Case,
+    written: &Value,
+    defaults: &Map<String, Value>,
+) -> Result<Vec<Run>, CaseError> {
+    let problem = |what: String| CaseError::new(format!("{file}: {}", case.name), what);
+    let base = merge(defaults, &object(written.get("request")));
+    let expect = written.get("expect").cloned().unwrap_or_else(|| json!("allow"));
+    if !case.rows.is_empty() && !case.steps.is_empty() {
+        return Err(problem("rows and steps at once: write the steps out".into()));
+    }
+    let steps = if case.steps.is_empty() {
+        vec![RunStep { repeat: 1, wait: Duration::ZERO, request: base, expect }]
+    } else {
+        let written = written.get("steps").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let mut steps = Vec::new();
+        for (step, value) in case.steps.iter().zip(written) {
+            let wait = step.wait.as_deref().map_or(Ok(Duration::ZERO), duration).map_err(problem)?;
+            let request = merge(&base, &object(value.get("request")));
+            let expect = value.get("expect").cloned().unwrap_or_else(|| expect.clone());
+            steps.push(RunStep { repeat: step.repeat, wait, request, expect });
+        }
+        steps
+    };
+    let run = |row: Option<String>, steps: Vec<RunStep>| Run {
+        file: file.to_owned(),
+        case: case.name.clone(),
+        row,
+        only: case.only.clone(),
+        near: case.near.clone(),
+        steps,
+    };
+    let mut runs = Vec::new();
+    if case.rows.is_empty() {
+        runs.push(run(None, steps));
+    } else {
+        let rows = written.get("rows").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        for row in rows {
+            let mut values = object(Some(row));
+            let own = values.remove("expect");
+            let mut filled = steps.clone();
+            let mut used = BTreeSet::new();
+            for step in &mut filled {
+                if let Some(own) = &own {
+                    step.expect = own.clone();
+                }
+                let mut request = Value::Object(std::mem::take(&mut step.request));
+                used.append(&mut substitute(&mut request, &|name| values.get(name).cloned()));
+                used.append(&mut substitute(&mut step.expect, &|name| values.get(name).cloned()));
+                step.request = object(Some(&request));
+            }
+            if let Some(idle) = values.keys().find(|name| !used.contains(*name)) {
+                return Err(problem(format!(
+                    "the row's `{idle}` is used nowhere; write `${{{idle}}}` where it belongs"
+                )));
+            }
+            runs.push(run(Some(Value::Object(values).to_string()), filled));
+        }
+    }
+    for run in &runs {
+        for step in &run.steps {
+            step.check().map_err(problem)?;
+            if let Some(name) = left_over(&Value::Object(step.request.clone()), &known_tokens(step)) {
+                return Err(problem(format!(
+                    "`${{{name}}}` stands for nothing; the names are subject, client, now and rows"
+                )));
+            }
+        }
+    }
+    Ok(runs)
+}
+
+fn known_tokens(step: &RunStep) -> BTreeSet<String> {
+    let mut known: BTreeSet<String> = ["subject".into(), "client".into()].into();
+    if let Some(Value::Object(tokens)) = step.request.get("tokens") {
+        known.extend(tokens.keys().map(|name| format!("token.{name}")));
+    }
+    known
+}
+
+/// The first placeholder that nothing will fill in.
+fn left_over(value: &Value, known: &BTreeSet<String>) -> Option<String> {
+    let mut copy = value.clone();
+    let found = std::cell::RefCell::new(None);
+    substitute(&mut copy, &|name| {
+        if !known.contains(name) && !name.starts_with("now") {
+            found.borrow_mut().get_or_insert_with(|| name.to_owned());
+        }
+        None
+    });
+    found.into_inner()
+}
+
+fn object(value: Option<&Value>) -> Map<String, Value> {
+    value.and_then(Value::as_object).cloned().unwrap_or_default()
+}
+
+/// `over` replaces what is in `base`, but for headers, which are merged by name.
+fn merge(base: &Map<String, Value>, over: &Map<String, Value>) -> Map<String, Value> {
+    let mut merged = base.clone();
+    for (name, value) in over {
+        let both = (name == "headers").then(|| (merged.get(name), value));
+        if let Some((Some(Value::Object(below)), Value::Object(above))) = both {
+            let mut headers = below.clone();
+            headers.extend(above.clone());
+            merged.insert(name.clone(), Value::Object(headers));
+        } else {
+            merged.insert(name.clone(), value.clone());
+        }
+    }
+    merged
+}
+
+/// Replaces `${name}` by what `resolve` knows of, in every text and every name, and says which it used.
+/// A text that is nothing but a placeholder becomes the value itself, number or object.
+fn substitute(value: &mut Value, resolve: &dyn Fn(&str) -> Option<Value>) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    match value {
+        Value::String(text) => {
+            if let Some(name) = whole(text)
+                && let Some(found) = resolve(name)
+            {
+                used.insert(name.to_owned());
+                *value = found;
+            } else {
+                let (filled, mut names) = fill_text(text, resolve);
+                used.append(&mut names);
+                *text = filled;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| used.append(&mut substitute(item, resolve))),
+        Value::Object(members) => {
+            let mut filled = Map::new();
+            for (name, mut member) in std::mem::take(members) {
+                let (name, mut names) = fill_text(&name, resolve);
+                used.append(&mut names);
+                used.append(&mut substitute(&mut member, resolve));
+                filled.insert(name, member);
+            }
+            *members = filled;
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+    used
+}
+
+fn whole(text: &str) -> Option<&str> {
+    text.strip_prefix("${")?.strip_suffix('}').filter(|name| is_name(name))
+}
+
+/// Attack strings such as `${jndi:..}` are no placeholders: names are words.
+fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '+' | '-'))
+}
+
+fn fill_text(text: &str, resolve: &dyn Fn(&str) -> Option<Value>) -> (String, BTreeSet<String>) {
+    let mut used = BTreeSet::new();
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        filled.push_str(before);
+        let found = after.split_once('}').filter(|(name, _)| is_name(name));
+        match found.and_then(|(name, after)| resolve(name).map(|value| (name, value, after))) {
+            Some((name, value, after)) => {
+                used.insert(name.to_owned());
+                match value {
+                    Value::String(text) => filled.push_str(&text),
+                    other => filled.push_str(&other.to_string()),
+                }
+                rest = after;
+            }
+            None => {
+                filled.push_str("${");
+                rest = after;
+            }
+        }
+    }
+    filled.push_str(rest);
+    (filled, used)
+}
+
+fn from_value<T: serde::de::DeserializeOwned>(value: Value, what: &str) -> Result<T, String> {
+    serde_json::from_value(value).map_err(|e| format!("{what}: {e}"))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number = text.strip_suffix(unit).and_then(|n| n.parse::<u64>().ok());
+    match (number, unit) {
+        (Some(n), "ms") => Ok(Duration::from_millis(n)),
+        (Some(n), "s") => Ok(Duration::from_secs(n)),
+        (Some(n), "m") => Ok(Duration::from_secs(n.saturating_mul(60))),
+        (Some(n), "h") => Ok(Duration::from_secs(n.saturating_mul(3600))),
+        _ => Err(format!("wait: `{text}` is not a duration such as `250ms`, `1s` or `1m`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Decision, Suite};
+
+    fn runs(cases: &str) -> Result<Vec<Run>, CaseError> {
+        let text = format!("bundle: x\nrequest: {{headers: {{x-d: d}}}}\ncases:\n{cases}");
+        let suite = Suite::parse(&text, "s")?;
+        let written: Value = crate::format::read(&text, "s")?;
+        let defaults = object(written.get("request"));
+        let cases = written.get("cases").and_then(Value::as_array).unwrap();
+        let mut runs = Vec::new();
+        for (case, written) in suite.cases.iter().zip(cases) {
+            runs.append(&mut expand("s", case, written, &defaults)?);
+        }
+        Ok(runs)
+    }
+
+    fn concrete(run: &Run) -> Concrete {
+        run.steps.first().unwrap().fill(7, 1000, &|_, subject| Ok(format!("t-{subject}"))).unwrap()
+    }
+
+    #[test]
+    fn rows_keep_the_type_of_their_values() {
+        let runs = runs(
+            "  - {name: a, request: {method: POST, path: '/x/${t}', body: {json: {t: '${t}'}}}, rows: [{t: 1.5}, {t: x, expect: body-schema}]}",
+        )
+        .unwrap();
+        let [first, second] = runs.as_slice() else { panic!() };
+        assert_eq!(concrete(first).wire.whole_body(), br#"{"t":1.5}"#);
+        assert_eq!(concrete(second).wire.path, b"/x/x");
+        assert_eq!(concrete(second).expect.decision.name(), "body-schema");
+        assert_eq!(concrete(first).expect.decision, Decision::Allow);
+    }
+
+    #[test]
+    fn steps_inherit_request_and_expectation() {
+        let runs = runs(
+            "  - {name: a, request: {path: /p, headers: {x-a: a}}, expect: limit-exceeded, steps: [{repeat: 3, expect: allow}, {wait: 1s, request: {headers: {x-d: null}}}]}",
+        )
+        .unwrap();
+        let [run] = runs.as_slice() else { panic!() };
+        let [first, second] = run.steps.as_slice() else { panic!() };
+        assert_eq!((first.repeat, second.wait), (3, Duration::from_secs(1)));
+        let wire = second.fill(1, 1, &|_, _| Ok(String::new())).unwrap().wire;
+        let names: Vec<_> =
+            wire.headers.iter().map(|(n, _)| String::from_utf8_lossy(n).into_owned()).collect();
+        assert_eq!(names, ["x-a", "x-bartizan-case"]);
+        assert_eq!(second.expectation().unwrap().decision.name(), "limit-exceeded");
+    }
+
+    #[test]
+    fn tokens_and_ambient_names_are_filled_in_and_attack_strings_are_not() {
+        let runs = runs(
+            "  - {name: a, request: {path: '/?t=${token.q}&u=${subject}&x=${jndi:ldap}', tokens: {q: {}}, headers: {x-now: '${now+5}'}}}",
+        )
+        .unwrap();
+        let wire = concrete(runs.first().unwrap()).wire;
+        assert_eq!(String::from_utf8(wire.path).unwrap(), "/?t=t-case-7&u=case-7&x=${jndi:ldap}");
+        assert!(wire.headers.contains(&(b"x-now".to_vec(), b"1005".to_vec())));
+    }
+
+    #[test]
+    fn what_is_never_used_or_never_filled_is_an_error() {
+        for case in [
+            "  - {name: a, request: {path: /x}, rows: [{t: 1}]}",
+            "  - {name: a, request: {path: '/${nothing}'}}",
+            "  - {name: a, request: {path: '/${token.b}', tokens: {c: {}}}}",
+            "  - {name: a, request: {body: {repeat: a, times: '${n}'}}}",
+            "  - {name: a, steps: [{wait: soon}]}",
+            "  - {name: a, request: {client: nowhere}}",
+        ] {
+            assert!(runs(case).is_err(), "{case}");
+        }
+    }
+
+    #[test]
+    fn a_run_knows_where_it_runs() {
+        let runs = runs("  - {name: a, only: {run: envoy, http: '2', because: x}}").unwrap();
+        let run = runs.first().unwrap();
+        assert!(run.runs_on(Target::Envoy(Http::V2)));
+        assert!(!run.runs_on(Target::Envoy(Http::V1)));
+        assert!(!run.runs_on(Target::Native));
+    }
+}

@@ -1,0 +1,117 @@
+//! Finds case files, loads them, and prepares their bundles.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::expand::{self, Run};
+use crate::format::{self, CaseError, Suite};
+
+/// How case files are called.
+pub const SUFFIX: &str = ".cases.yaml";
+
+/// The host that requests name unless they say otherwise.
+const HOST: &str = "api.example.com";
+
+/// A case file that was read and checked.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Where the file is.
+    pub path: PathBuf,
+    /// The file as people speak of it: relative to the root it was found under.
+    pub file: String,
+    /// What stands in it.
+    pub suite: Suite,
+    /// What is run.
+    pub runs: Vec<Run>,
+}
+
+impl Loaded {
+    /// Reads a case file. `root` is taken off its name in messages.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn load(path: &Path, root: &Path) -> Result<Self, Vec<CaseError>> {
+        let file = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
+        let text = fs::read_to_string(path)
+            .map_err(|e| vec![CaseError::new(&file, format!("cannot be read: {e}"))])?;
+        let (suite, runs) = parse(&text, &file)?;
+        Ok(Self { path: path.to_owned(), file, suite, runs })
+    }
+}
+
+/// Reads all case files under a directory, in the order of their names.
+///
+/// # Errors
+/// All that is wrong with any of them; that there are none is wrong too.
+pub fn load_all(root: &Path) -> Result<Vec<Loaded>, Vec<CaseError>> {
+    let mut paths = Vec::new();
+    find(root, &mut paths).map_err(|e| vec![CaseError::new(root.display().to_string(), e.to_string())])?;
+    paths.sort();
+    if paths.is_empty() {
+        return Err(vec![CaseError::new(root.display().to_string(), format!("has no *{SUFFIX}"))]);
+    }
+    let (mut loaded, mut errors) = (Vec::new(), Vec::new());
+    for path in paths {
+        match Loaded::load(&path, root) {
+            Ok(suite) => loaded.push(suite),
+            Err(mut wrong) => errors.append(&mut wrong),
+        }
+    }
+    if errors.is_empty() { Ok(loaded) } else { Err(errors) }
+}
+
+fn find(directory: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            find(&path, into)?;
+        } else if path.to_string_lossy().ends_with(SUFFIX) {
+            into.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn parse(text: &str, file: &str) -> Result<(Suite, Vec<Run>), Vec<CaseError>> {
+    // Typed first, for errors with line and column; then as plain values, in which rows are filled in.
+    let suite = Suite::parse(text, file).map_err(|e| vec![e])?;
+    let written: Value = format::read(text, file).map_err(|e| vec![e])?;
+    let mut defaults = Map::new();
+    defaults.insert("host".into(), HOST.into());
+    defaults.extend(written.get("request").and_then(Value::as_object).cloned().unwrap_or_default());
+    let cases = written.get("cases").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let (mut runs, mut errors) = (Vec::new(), Vec::new());
+    let mut names = std::collections::BTreeSet::new();
+    for (case, written) in suite.cases.iter().zip(cases) {
+        if !names.insert(case.name.as_str()) {
+            errors.push(CaseError::new(file, format!("two cases are called `{}`", case.name)));
+        }
+        match expand::expand(file, case, written, &defaults) {
+            Ok(mut expanded) => runs.append(&mut expanded),
+            Err(error) => errors.push(error),
+        }
+    }
+    if runs.is_empty() && errors.is_empty() {
+        errors.push(CaseError::new(file, "has no cases"));
+    }
+    if errors.is_empty() { Ok((suite, runs)) } else { Err(errors) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_errors_of_a_file_come_at_once() {
+        let text = "bundle: x\ncases:\n  - {name: a, request: {path: '/${x}'}}\n  - {name: a, request: {path: '/${y}'}}\n";
+        let errors = parse(text, "s").unwrap_err();
+        assert_eq!(errors.len(), 3, "{errors:?}");
+    }
+
+    #[test]
+    fn no_cases_is_an_error() {
+        assert!(parse("bundle: x\ncases: []\n", "s").is_err());
+    }
+}
