@@ -1,1 +1,10 @@
-//! Under construction.
+//! Bartizan in a real Envoy: what starts it, what stands behind it, and what attacks it.
+//!
+//! Everything here talks over the loopback and ends what it started. `make e2e`, `make run` and `make demo`
+//! are the subcommands of the program `bartizan-e2e`.
+
+pub mod client;
+pub mod config;
+pub mod envoy;
+pub mod message;
+pub mod upstream;

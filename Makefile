@@ -1,0 +1,68 @@
+# Everything one does here; `make help` lists it. Each target sets up what it needs by itself.
+#
+#   ENVOY=/path/to/envoy            use this Envoy instead of the one from PyPI
+#   WASM_TOOLCHAIN=rustup|debian    how to build for wasm, instead of finding out
+#   WASM_OPT=no                     leave wasm-opt out
+#   ARGS="..."                      further arguments for run, demo, e2e and bench
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+tools := test-harness/tools
+cargo := $(tools)/cargo.sh
+e2e = ENVOY="$$($(tools)/envoy-path.sh)" $(cargo) run -p bartizan-e2e --
+ARGS ?=
+
+.PHONY: help setup build wasm cli envoy-path run demo test e2e bench lint fmt size clean ci
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+
+setup: ## get what the other targets need: the wasm target, Envoy, wasm-opt
+	@$(tools)/setup.sh
+
+build: wasm cli ## build dist/bartizan.wasm and dist/bartizan
+
+wasm:
+	@$(tools)/build-wasm.sh bartizan-filter bartizan
+
+cli:
+	@$(tools)/build-cli.sh
+
+envoy-path: ## print the path of the Envoy in use
+	@$(tools)/envoy-path.sh
+
+run: wasm ## guard an echo server with the bundle iot-gateway, and print curl lines to try
+	@$(e2e) run $(ARGS)
+
+demo: wasm ## a tour of what is let in and what is refused, as a table
+	@$(e2e) demo $(ARGS)
+
+test: wasm ## unit, property, conformance and behaviour tests, and a quick round in Envoy
+	@$(cargo) test --workspace --exclude bartizan-filter --exclude bartizan-noop
+	@$(e2e) quick $(ARGS)
+
+e2e: wasm ## every behaviour case, hostile input and floods in a real Envoy
+	@$(e2e) all $(ARGS)
+
+bench: wasm ## what Bartizan costs per request, beside Envoy's own filters
+	@$(tools)/build-wasm.sh bartizan-noop noop
+	@ENVOY="$$($(tools)/envoy-path.sh)" $(cargo) run -p bartizan-bench -- $(ARGS)
+
+lint: ## format, clippy, docs and crate boundaries
+	@$(tools)/lint.sh
+
+fmt: ## format the Rust code
+	@cargo fmt --all
+
+size: ## what each crate adds to the module
+	@$(tools)/size.sh
+
+clean: ## remove what was built; `.cache` with Envoy and tools stays
+	@rm -rf dist
+	@cargo clean -q
+
+ci: ## everything that must pass before a change lands
+	@.ci/run

@@ -1,0 +1,111 @@
+//! Envoy's configuration for a test: the one people deploy, with ports and paths of this run.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+/// What a run changes in `envoy/standalone/envoy.yaml`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The module.
+    pub module: PathBuf,
+    /// The plugin configuration: plan and settings, as JSON text.
+    pub configuration: String,
+    /// The namespace of shared state.
+    pub vm_id: String,
+    /// Where allowed requests go.
+    pub upstream: SocketAddr,
+    /// The port of the listener; 0 takes a free one.
+    pub port: u16,
+    /// Worker threads.
+    pub concurrency: u32,
+    /// Secrets, by the names the policy gives them.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// Settings for a module and a configuration, with two workers.
+    #[must_use]
+    pub fn new(module: PathBuf, configuration: String, upstream: SocketAddr) -> Self {
+        Self {
+            module,
+            configuration,
+            vm_id: "bartizan".to_owned(),
+            upstream,
+            port: 0,
+            concurrency: 2,
+            environment: BTreeMap::new(),
+        }
+    }
+}
+
+/// The root of the checkout that this harness was built from.
+///
+/// # Errors
+/// When the program was moved to a machine without it.
+pub fn root() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.canonicalize().context("the checkout that this program was built in is gone; build it anew")
+}
+
+/// The module under test: `$BARTIZAN_WASM`, or what `make build` left.
+///
+/// # Errors
+/// When there is none.
+pub fn module() -> Result<PathBuf> {
+    let path = match std::env::var_os("BARTIZAN_WASM") {
+        Some(path) => PathBuf::from(path),
+        None => root()?.join("dist/bartizan.wasm"),
+    };
+    path.canonicalize().with_context(|| format!("no module at {}; run `make build`", path.display()))
+}
+
+/// `envoy/standalone/envoy.yaml` with its marked lines filled in.
+///
+/// # Errors
+/// When the file no longer has a place that is filled in here.
+pub fn standalone(settings: &Settings) -> Result<Value> {
+    let file = root()?.join("envoy/standalone/envoy.yaml");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut config: Value = serde_saphyr::from_str(&text).with_context(|| format!("{}", file.display()))?;
+
+    let manager = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+    let plugin = format!("{manager}/http_filters/0/typed_config/config");
+    let names: Vec<&String> = settings.environment.keys().collect();
+    let upstream = "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
+    let changes = [
+        ("/admin/address/socket_address/port_value".to_owned(), json!(0)),
+        ("/static_resources/listeners/0/address/socket_address/port_value".to_owned(), json!(settings.port)),
+        (format!("{plugin}/vm_config/vm_id"), json!(settings.vm_id)),
+        (format!("{plugin}/vm_config/code/local/filename"), json!(settings.module)),
+        (format!("{plugin}/vm_config/environment_variables/host_env_keys"), json!(names)),
+        (format!("{plugin}/configuration/value"), json!(settings.configuration)),
+        (format!("{upstream}/address"), json!(settings.upstream.ip().to_string())),
+        (format!("{upstream}/port_value"), json!(settings.upstream.port())),
+    ];
+    for (place, value) in changes {
+        let found = config.pointer_mut(&place);
+        *found.with_context(|| format!("{} has no {place} any more", file.display()))? = value;
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_marked_line_is_filled_in_and_every_filled_line_is_marked() {
+        let text = std::fs::read_to_string(root().unwrap().join("envoy/standalone/envoy.yaml")).unwrap();
+        // admin, listener, module, secrets, policy, upstream (its address and port stand on one line).
+        assert_eq!(text.lines().skip_while(|l| l.starts_with('#')).filter(|l| l.contains("HERE")).count(), 6);
+        let settings = Settings::new("m.wasm".into(), "{\"plan\":{}}".into(), "127.0.0.1:9".parse().unwrap());
+        let config = standalone(&settings).unwrap().to_string();
+        for value in ["m.wasm", "{\\\"plan\\\":{}}", "\"port_value\":9"] {
+            assert!(config.contains(value), "{value}");
+        }
+    }
+}

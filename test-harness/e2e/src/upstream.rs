@@ -1,0 +1,270 @@
+//! What stands behind the proxy: a server that answers with what it received, or with what a case told it to.
+
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Result;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::message::Headers;
+
+/// The header by which a case finds its answer, and its record here.
+pub const CASE_HEADER: &str = "x-bartizan-case";
+
+/// What upstream saw of one request.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// The method.
+    pub method: String,
+    /// Path and query, as they arrived.
+    pub path: String,
+    /// The host or authority.
+    pub host: String,
+    /// The headers, in order.
+    pub headers: Headers,
+    /// The whole body.
+    pub body: Vec<u8>,
+    /// The trailers, in order.
+    pub trailers: Headers,
+}
+
+/// What upstream answers to one case.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers; beside them there are only `date` and the framing.
+    pub headers: Headers,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A running upstream. It ends when this is dropped.
+pub struct Upstream {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Shared {
+    requests: AtomicU64,
+    cases: Mutex<HashMap<String, Case>>,
+}
+
+#[derive(Default)]
+struct Case {
+    answer: Option<Answer>,
+    seen: Vec<Seen>,
+}
+
+impl Upstream {
+    /// Starts a server for HTTP/1.1 and HTTP/2 on a free port of the loopback.
+    ///
+    /// # Errors
+    /// When there is no free port.
+    pub async fn start() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::default());
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self { address, shared, accepting })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many requests it received since it started.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// Lays down what the requests of a case are answered with, and begins to record them.
+    pub fn expect(&self, case: &str, answer: Answer) {
+        self.shared.cases().insert(case.to_owned(), Case { answer: Some(answer), seen: Vec::new() });
+    }
+
+    /// Ends the record of a case and returns it.
+    #[must_use]
+    pub fn take(&self, case: &str) -> Vec<Seen> {
+        self.shared.cases().remove(case).unwrap_or_default().seen
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Shared {
+    fn cases(&self) -> MutexGuard<'_, HashMap<String, Case>> {
+        self.cases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors, most likely: let some connections end first.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let shared = Arc::clone(&shared);
+        let service = service_fn(move |request| answer(request, Arc::clone(&shared)));
+        tokio::spawn(async move {
+            // A connection that breaks is the proxy's or the client's doing; the client's side reports it.
+            let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn answer(
+    request: http::Request<Incoming>,
+    shared: Arc<Shared>,
+) -> Result<http::Response<Full<Bytes>>, Infallible> {
+    shared.requests.fetch_add(1, Ordering::Relaxed);
+    let case = request.headers().get(CASE_HEADER).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let seen = see(request).await;
+    if let Some(case) = case.as_deref()
+        && let Some(case) = shared.cases().get_mut(case)
+    {
+        let answer = case.answer.clone();
+        case.seen.push(seen.clone());
+        if let Some(answer) = answer {
+            return Ok(reply(answer.status, &answer.headers, answer.body));
+        }
+    }
+    Ok(echo(&seen))
+}
+
+async fn see(request: http::Request<Incoming>) -> Seen {
+    let (head, body) = request.into_parts();
+    let host =
+        head.headers.get(http::header::HOST).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+    let mut seen = Seen {
+        method: head.method.to_string(),
+        path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+        host: host.or_else(|| head.uri.authority().map(ToString::to_string)).unwrap_or_default(),
+        headers: list(&head.headers),
+        ..Seen::default()
+    };
+    if let Ok(body) = body.collect().await {
+        seen.trailers = body.trailers().map(list).unwrap_or_default();
+        seen.body = body.to_bytes().to_vec();
+    }
+    seen
+}
+
+fn list(headers: &http::HeaderMap) -> Headers {
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+fn reply(status: u16, headers: &Headers, body: Vec<u8>) -> http::Response<Full<Bytes>> {
+    let mut response = http::Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+    for (name, value) in headers {
+        let name = name.parse::<http::HeaderName>();
+        if let (Ok(name), Ok(value)) = (name, http::HeaderValue::from_bytes(value)) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+
+/// Answers with what was received. Like many a real server it says more about itself than it should, so
+/// that one sees the proxy take it away.
+fn echo(seen: &Seen) -> http::Response<Full<Bytes>> {
+    let mut received = BTreeMap::from([
+        ("method", json!(seen.method)),
+        ("path", json!(seen.path)),
+        ("host", json!(seen.host)),
+        ("headers", pairs(&seen.headers)),
+    ]);
+    if !seen.body.is_empty() {
+        received.insert("body", text(&seen.body));
+    }
+    if !seen.trailers.is_empty() {
+        received.insert("trailers", pairs(&seen.trailers));
+    }
+    let headers = [("content-type", "application/json"), ("server", "echo/1.0"), ("x-powered-by", "echo")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
+    let mut body = serde_json::to_vec_pretty(&received).unwrap_or_default();
+    body.push(b'\n');
+    reply(200, &headers, body)
+}
+
+fn pairs(headers: &Headers) -> Value {
+    headers.iter().map(|(name, value)| json!([name, text(value)])).collect()
+}
+
+/// Text as a string, anything else as `{"base64": ...}`.
+fn text(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => json!(text),
+        Err(_) => json!({"base64": BASE64_STANDARD.encode(bytes)}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Protocol, send};
+    use crate::message::{Body, Request};
+
+    #[tokio::test]
+    async fn echoes_over_both_protocols() {
+        let upstream = Upstream::start().await.unwrap();
+        for protocol in Protocol::ALL {
+            let mut request = Request::new("POST", "/a/b?c=d").header("x-raw", b"\xff").header("x-two", "1");
+            request.headers.push(("x-two".to_owned(), b"2".to_vec()));
+            request.body = Body::Pieces {
+                pieces: vec![b"ab".to_vec(), b"\xfe".to_vec()],
+                sized: false,
+                trailers: vec![("x-end".to_owned(), b"yes".to_vec())],
+            };
+            let response = send(upstream.address(), None, protocol, &request).await.unwrap();
+            assert_eq!(response.status, 200, "{protocol}");
+            let body: Value = serde_json::from_slice(&response.body).unwrap();
+            assert_eq!(body["path"], "/a/b?c=d");
+            assert_eq!(body["host"], "api.example.com");
+            assert_eq!(body["body"], json!({"base64": "YWL+"}));
+            assert_eq!(body["trailers"], json!([["x-end", "yes"]]));
+            let headers = body["headers"].as_array().unwrap();
+            assert!(headers.contains(&json!(["x-raw", {"base64": "/w=="}])));
+            assert!(headers.contains(&json!(["x-two", "1"])) && headers.contains(&json!(["x-two", "2"])));
+        }
+        assert_eq!(upstream.requests(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_case_gets_its_own_answer_and_record() {
+        let upstream = Upstream::start().await.unwrap();
+        let headers = vec![("x-a".to_owned(), b"1".to_vec())];
+        upstream.expect("7", Answer { status: 204, headers, body: Vec::new() });
+        let request = Request::new("GET", "/x").header(CASE_HEADER, "7");
+        let response = send(upstream.address(), None, Protocol::Http1, &request).await.unwrap();
+        assert_eq!((response.status, response.header("x-a")), (204, Some("1")));
+        assert_eq!(response.header("server"), None);
+        assert_eq!(upstream.take("7").len(), 1);
+        assert!(upstream.take("7").is_empty());
+    }
+}

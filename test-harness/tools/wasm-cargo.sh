@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# wasm-cargo.sh COMMAND [ARGUMENT...]: cargo for the wasm target, by rustup or by Debian's packages.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+route=$("$(dirname "$0")/setup-wasm.sh")
+command=$1
+shift
+
+# Where this machine keeps its sources is nobody's business, and would make builds differ from place to place.
+remap="--remap-path-prefix=$root=bartizan --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
+
+if [ "$route" = rustup ]; then
+  export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$remap ${WASM_RUSTFLAGS:-}"
+  run_cargo cargo "$command" --target "$wasm_target" "$@"
+else
+  # `-Z build-std` is an unstable flag; Debian's stable compiler takes it with RUSTC_BOOTSTRAP.
+  export RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc
+  export CARGO_TARGET_WASM32_WASIP1_LINKER=wasm-ld-19
+  export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="-C link-self-contained=no -L native=/usr/lib/wasm32-wasi $remap ${WASM_RUSTFLAGS:-}"
+  run_cargo /usr/bin/cargo "$command" --target "$wasm_target" -Z build-std=std,panic_abort "$@"
+fi
