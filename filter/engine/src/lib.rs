@@ -17,5 +17,6 @@ pub mod pipeline;
 pub mod plan;
 pub mod reason;
 pub mod refusal;
+pub mod strict_json;
 pub mod trace;
 pub mod validation;
