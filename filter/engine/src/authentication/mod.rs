@@ -1,3 +1,355 @@
-//! Under construction.
+//! The room that finds out who a request comes from, by a JSON Web Token.
+//!
+//! Input: a request that intake admitted. It looks for a token at every place that the policy names
+//! (`sources`), reads it strictly ([`jws`]), chooses the issuer by the unverified `iss` and from then on
+//! knows no other, chooses a key ([`keys`]), checks the signature ([`signature`]) and then the claims
+//! (`claims`).
+//!
+//! Guarantees to later rooms: an [`Identity`] exists only if all of that held at this moment, whether the
+//! token was verified now or found in the `cache`. A client learns whether it sent no token, a bad one,
+//! an expired one or two of them, and nothing else; operators learn the cause from the refusal's detail.
 
+mod cache;
+mod claims;
+mod error;
+mod forward;
+mod identity;
+pub mod jws;
+pub mod keys;
 pub mod plan;
+mod roca;
+pub mod signature;
+mod sources;
+
+use std::rc::Rc;
+
+pub use claims::NumericDate;
+pub use error::TokenError;
+pub use forward::header_value;
+pub use identity::Identity;
+pub use sources::TokenRemoval;
+
+use self::cache::TokenCache;
+use self::claims::{InForce, Rules, in_force};
+use self::jws::Jws;
+use self::keys::KeySet;
+use self::plan::{Algorithm, AuthenticationPlan, JwtPlan, KeySource};
+use self::sources::{Ambiguous, Found, Places, Sources};
+use crate::host::{Host, Now};
+use crate::intake::request::{Headers, Request};
+use crate::pipeline::Room;
+use crate::plan::PlanError;
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+use crate::trace::Trace;
+
+/// Authenticates requests by one plan. It owns the cache of tokens, so a new plan starts without one.
+#[derive(Debug)]
+pub struct Authenticator {
+    providers: Vec<Provider>,
+    sources: Sources,
+    /// Places from which a token is removed where nobody verified it.
+    unverified_removed: Places,
+    identity_headers: Vec<String>,
+    cache: TokenCache,
+}
+
+/// One issuer, made ready.
+#[derive(Debug)]
+struct Provider {
+    name: String,
+    at: String,
+    issuer: String,
+    accepted: Vec<Algorithm>,
+    keys: KeySet,
+    rules: Rules,
+    places: Places,
+    forward_token: bool,
+}
+
+/// Clock skew beyond this is a broken clock.
+const MAX_LEEWAY_S: u64 = 3_600;
+
+/// Headers that decide how a request is read; a claim must not overwrite them.
+const NEVER_FORWARDED: [&str; 9] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+impl Authenticator {
+    /// Makes ready what a plan says. `secret` gives the value of an environment variable of the VM.
+    ///
+    /// # Errors
+    /// When a part of the plan is malformed, a key set is unusable, or a secret is missing or too short.
+    pub fn load(
+        plan: &AuthenticationPlan,
+        secret: &dyn Fn(&str) -> Option<Vec<u8>>,
+    ) -> Result<Self, PlanError> {
+        let (sources, places) = Sources::new(&plan.jwt)?;
+        let mut providers: Vec<Provider> = Vec::new();
+        let mut identity_headers: Vec<String> = Vec::new();
+        for (index, (jwt, places)) in plan.jwt.iter().zip(places).enumerate() {
+            let place = format!("authentication.jwt[{index}]");
+            check(jwt, &place)?;
+            if providers.iter().any(|other| other.issuer == jwt.issuer) {
+                let problem = format!("`{}` is the issuer of another provider too; merge them", jwt.issuer);
+                return Err(PlanError::new(format!("{place}.issuer"), problem));
+            }
+            for (name, _) in &jwt.forward_claims {
+                if !identity_headers.contains(name) {
+                    identity_headers.push(name.clone());
+                }
+            }
+            providers.push(Provider {
+                name: jwt.name.clone(),
+                at: jwt.at.clone(),
+                issuer: jwt.issuer.clone(),
+                accepted: jwt.algorithms.clone(),
+                keys: keys(jwt, &place, secret)?,
+                rules: Rules::new(jwt),
+                places,
+                forward_token: jwt.forward_token,
+            });
+        }
+        let hiding = providers.iter().filter(|p| !p.forward_token).fold(0, |all, p| all | p.places);
+        let cache = TokenCache::default();
+        Ok(Self { providers, sources, unverified_removed: hiding, identity_headers, cache })
+    }
+
+    /// Finds out who a request comes from.
+    ///
+    /// # Errors
+    /// A refusal with [`Reason::TokenMissing`], [`Reason::TokenInvalid`], [`Reason::TokenExpired`] or
+    /// [`Reason::TokenAmbiguous`], and the challenge of RFC 6750, section 3.
+    pub fn authenticate(
+        &mut self,
+        request: &Request<'_>,
+        now: Now,
+        host: &mut dyn Host,
+        trace: &mut Trace,
+    ) -> Result<Rc<Identity>, Refusal> {
+        self.judge(request.headers(), request.query(), now, host, trace)
+    }
+
+    /// Lower-case names of the headers that tell upstream who it is. Whatever a client sent under them is
+    /// to be removed from every request, public routes included.
+    #[must_use]
+    pub fn identity_headers(&self) -> &[String] {
+        &self.identity_headers
+    }
+
+    /// Appends the edits that keep tokens from upstream: with an identity, what its issuer's policy says;
+    /// without one, every place from which some issuer's tokens are not forwarded.
+    pub fn remove_tokens<'p>(
+        &'p self,
+        request: &Request<'_>,
+        identity: Option<&Identity>,
+        edits: &mut Vec<TokenRemoval<'p>>,
+    ) {
+        self.remove(request.headers(), request.query(), identity, edits);
+    }
+
+    fn remove<'p>(
+        &'p self,
+        headers: Headers<'_>,
+        query: Option<&str>,
+        identity: Option<&Identity>,
+        edits: &mut Vec<TokenRemoval<'p>>,
+    ) {
+        let places = match identity.and_then(|identity| self.providers.get(identity.issuer)) {
+            // There is exactly one token in the request, or there would be no identity.
+            Some(provider) if provider.forward_token => 0,
+            Some(provider) => provider.places,
+            None => self.unverified_removed,
+        };
+        self.sources.remove(places, headers, query, edits);
+    }
+
+    fn judge(
+        &mut self,
+        headers: Headers<'_>,
+        query: Option<&str>,
+        now: Now,
+        host: &mut dyn Host,
+        trace: &mut Trace,
+    ) -> Result<Rc<Identity>, Refusal> {
+        let found = match self.sources.find(headers, query) {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                trace.note(Room::Authentication, "", || "no token was sent".into());
+                return Err(challenge(Reason::TokenMissing, "no token was sent".into()));
+            }
+            Err(Ambiguous) => {
+                trace.note(Room::Authentication, "", || "more than one token was sent".into());
+                return Err(challenge(Reason::TokenAmbiguous, "more than one token was sent".into()));
+            }
+        };
+        match self.identify(&found, now, host, trace) {
+            Ok(identity) => {
+                trace.note(Room::Authentication, self.at(identity.issuer), || {
+                    format!("`{}` of {} is authenticated", identity.subject, identity.issuer_name)
+                });
+                Ok(identity)
+            }
+            Err(error) => {
+                trace.note(Room::Authentication, "", || format!("the token is refused: {error}"));
+                let reason = match error {
+                    TokenError::Expired => Reason::TokenExpired,
+                    _ => Reason::TokenInvalid,
+                };
+                Err(challenge(reason, error.to_string()))
+            }
+        }
+    }
+
+    fn identify(
+        &mut self,
+        found: &Found<'_>,
+        now: Now,
+        host: &mut dyn Host,
+        trace: &mut Trace,
+    ) -> Result<Rc<Identity>, TokenError> {
+        if let Some(identity) = self.cache.get(found.token) {
+            let provider = self.providers.get(identity.issuer).ok_or(TokenError::IssuerMissing)?;
+            if provider.places & found.place == 0 {
+                return Err(TokenError::WrongPlace);
+            }
+            let leeway = provider.rules.leeway_ns;
+            match in_force(identity.expires_at, identity.not_before, leeway, now) {
+                InForce::Yes => return Ok(Rc::clone(identity)),
+                InForce::NoLonger => {
+                    self.cache.remove(found.token);
+                    return Err(TokenError::Expired);
+                }
+                // The clock went back: judge the token anew.
+                InForce::NotYet => {}
+            }
+        }
+        let identity = Rc::new(self.verify(found, now, host, trace)?);
+        self.cache.insert(found.token, Rc::clone(&identity));
+        Ok(identity)
+    }
+
+    /// Everything that makes a token believed, sizes and form before cryptography.
+    fn verify(
+        &self,
+        found: &Found<'_>,
+        now: Now,
+        host: &mut dyn Host,
+        trace: &mut Trace,
+    ) -> Result<Identity, TokenError> {
+        let jws = Jws::parse(found.token)?;
+        let claims = jws.claims()?;
+        let iss = claims.get("iss").and_then(|iss| iss.as_str()).ok_or(TokenError::IssuerMissing)?;
+        let (index, provider) = self
+            .providers
+            .iter()
+            .enumerate()
+            .find(|(_, provider)| provider.issuer == iss)
+            .ok_or_else(|| TokenError::IssuerUnknown { iss: error::excerpt(iss) })?;
+        trace.note(Room::Authentication, &provider.at, || {
+            format!(
+                "the token names {} as its issuer and {} as its algorithm",
+                provider.name,
+                jws.header.algorithm.name()
+            )
+        });
+        if provider.places & found.place == 0 {
+            return Err(TokenError::WrongPlace);
+        }
+        if !provider.accepted.contains(&jws.header.algorithm) {
+            return Err(TokenError::AlgorithmNotAccepted { alg: jws.header.algorithm.name() });
+        }
+        signature::verify(&jws, &provider.keys, host)?;
+        provider.rules.identity(jws.header.typ.as_deref(), claims, now, (index, &provider.name))
+    }
+
+    fn at(&self, issuer: usize) -> &str {
+        self.providers.get(issuer).map_or("", |provider| &provider.at)
+    }
+}
+
+/// RFC 6750, section 3: no error code if nothing was sent. The realm says nothing about the policy.
+fn challenge(reason: Reason, detail: String) -> Refusal {
+    let error = match reason {
+        Reason::TokenMissing => String::new(),
+        Reason::TokenAmbiguous => r#", error="invalid_request""#.to_owned(),
+        _ => format!(r#", error="invalid_token", error_description="{}""#, reason.title()),
+    };
+    Refusal::new(reason, detail).with_header("www-authenticate", format!(r#"Bearer realm="api"{error}"#))
+}
+
+/// What the compiler promises of an issuer, checked again: a plan comes from outside.
+fn check(jwt: &JwtPlan, place: &str) -> Result<(), PlanError> {
+    let wrong = |member: &str, problem: String| Err(PlanError::new(format!("{place}.{member}"), problem));
+    if jwt.issuer.is_empty() {
+        return wrong("issuer", "empty; give the `iss` of the tokens".into());
+    }
+    if jwt.algorithms.is_empty() {
+        return wrong("algorithms", "none is accepted; give at least one".into());
+    }
+    if jwt.leeway_s > MAX_LEEWAY_S {
+        let problem = format!("{} s is more than an hour; set the clocks instead", jwt.leeway_s);
+        return wrong("leeway_s", problem);
+    }
+    if jwt.max_lifetime_s == Some(0) {
+        return wrong("max_lifetime_s", "no token lives for 0 s; give at least 1 s".into());
+    }
+    let mut required = jwt.require_claims.iter().map(|(path, _)| path);
+    let mut forwarded = jwt.forward_claims.iter().map(|(_, path)| path);
+    for (member, empty) in [
+        ("subject", jwt.subject.is_empty()),
+        ("roles", jwt.roles.iter().any(String::is_empty)),
+        ("permissions", jwt.permissions.iter().any(String::is_empty)),
+        ("require_claims", required.any(String::is_empty)),
+        ("forward_claims", forwarded.any(String::is_empty)),
+    ] {
+        if empty {
+            return wrong(member, "the path of a claim is empty; name the claim".into());
+        }
+    }
+    for (index, (path, value)) in jwt.require_claims.iter().enumerate() {
+        if !(value.is_string() || value.is_number() || value.is_boolean()) {
+            let problem = format!("`{path}` is compared with {value}; give a string, a number or a boolean");
+            return wrong(&format!("require_claims[{index}]"), problem);
+        }
+    }
+    for (index, (name, _)) in jwt.forward_claims.iter().enumerate() {
+        let member = format!("forward_claims[{index}]");
+        if !sources::is_lower_case_token(name) || NEVER_FORWARDED.contains(&name.as_str()) {
+            let problem = format!("`{name}` cannot carry a claim; give a lower-case header name of your own");
+            return wrong(&member, problem);
+        }
+        if jwt.forward_claims.iter().take(index).any(|(other, _)| other == name) {
+            return wrong(&member, format!("`{name}` is set twice; give each header one claim"));
+        }
+    }
+    Ok(())
+}
+
+fn keys(jwt: &JwtPlan, place: &str, secret: &dyn Fn(&str) -> Option<Vec<u8>>) -> Result<KeySet, PlanError> {
+    let place = format!("{place}.keys");
+    match &jwt.keys {
+        KeySource::Jwks(json) => KeySet::from_jwks(json, &jwt.algorithms),
+        KeySource::Secret { env } => {
+            let Some(value) = secret(env) else {
+                let problem = format!(
+                    "the environment variable `{env}` is not set for the filter; set it in `environment_variables` of the VM configuration"
+                );
+                return Err(PlanError::new(place, problem));
+            };
+            KeySet::from_secret(&value, &jwt.algorithms)
+        }
+    }
+    .map_err(|error| PlanError::new(place, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,9 @@ pub struct AuthenticationPlan {
 }
 
 /// One issuer of tokens.
+///
+/// A path of a claim is first taken as the whole name of a top-level claim (`https://example.com/roles` is
+/// one), and only if there is none is it split at its dots and walked through objects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JwtPlan {
@@ -37,8 +40,10 @@ pub struct JwtPlan {
     /// Clock skew allowed on `exp`, `nbf` and `iat`, in seconds.
     pub leeway_s: u64,
     /// The header's `typ` must be this (`at+jwt`, with or without `application/`, in any case), if given.
+    /// If not, of the explicit types `*+jwt` (RFC 8725, section 3.11) only `at+jwt` is accepted.
     pub require_type: Option<String>,
-    /// Claims that must have a given value: dotted path and JSON value.
+    /// Claims that must have a given value, or be a list that holds it: dotted path, and a string, number
+    /// or boolean.
     pub require_claims: Vec<(String, serde_json::Value)>,
     /// Dotted path of the claim that is the subject: `sub`.
     pub subject: String,
@@ -47,7 +52,8 @@ pub struct JwtPlan {
     /// Dotted paths of claims that hold permissions, likewise.
     pub permissions: Vec<String>,
     /// Verified claims forwarded upstream: lower-case header name, dotted path of the claim. Copies that
-    /// a client sent are removed on every request, public routes included.
+    /// a client sent are removed on every request, public routes included. Bytes that do not belong in a
+    /// header are percent-encoded; see [`super::header_value`].
     pub forward_claims: Vec<(String, String)>,
 }
 
@@ -55,11 +61,13 @@ pub struct JwtPlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum KeySource {
-    /// A JWK set (RFC 7517), inlined by the compiler (PEM files become JWKs too).
+    /// A JWK set (RFC 7517), inlined by the compiler (PEM files become JWKs too). A key without `alg` is
+    /// bound to the one algorithm of `algorithms` that it fits; if it fits several, the set is refused.
     Jwks(String),
-    /// A shared secret for HS256, HS384, HS512, by the name of an environment variable of the VM.
+    /// A shared secret, by the name of an environment variable of the VM. The issuer's `algorithms` are
+    /// then exactly one of HS256, HS384 and HS512, for a key is bound to one algorithm.
     Secret {
-        /// Name of the variable, whose value is used byte by byte; at least 32 bytes.
+        /// Name of the variable, whose value is used byte by byte; at least 32, 48 or 64 bytes.
         env: String,
     },
 }
@@ -114,4 +122,51 @@ pub enum Algorithm {
     ES384,
     /// Ed25519 (RFC 8037).
     EdDSA,
+}
+
+impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::HS256,
+        Self::HS384,
+        Self::HS512,
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::EdDSA,
+    ];
+
+    /// The name in `alg`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HS256 => "HS256",
+            Self::HS384 => "HS384",
+            Self::HS512 => "HS512",
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::PS256 => "PS256",
+            Self::PS384 => "PS384",
+            Self::PS512 => "PS512",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::EdDSA => "EdDSA",
+        }
+    }
+
+    /// The algorithm with this name, case and all. `Ed25519` is what RFC 9864, section 2.2, calls `EdDSA`
+    /// with the only curve there is here, and is the same algorithm.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        if name == "Ed25519" {
+            return Some(Self::EdDSA);
+        }
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
 }

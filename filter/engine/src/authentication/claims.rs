@@ -1,0 +1,357 @@
+//! What of a token's claims is believed (RFC 7519, section 4.1, and RFC 8725, section 3).
+//!
+//! Input: claims whose signature is good, the issuer's rules, and the time. A claim that is there and has
+//! the wrong type refuses the token, optional or not: an issuer that sends `"exp": "soon"` or a role list
+//! of numbers is not understood, and guessing would be granting.
+
+use serde_json::{Map, Value};
+
+use super::error::TokenError;
+use super::forward;
+use super::identity::Identity;
+use super::plan::JwtPlan;
+use crate::host::Now;
+
+/// A `NumericDate` (RFC 7519, section 2), in nanoseconds since the Unix epoch; dates beyond the year 2554
+/// count as that year.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NumericDate(u64);
+
+impl NumericDate {
+    /// Nanoseconds since the Unix epoch.
+    #[must_use]
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Reads a JSON number. Milliseconds instead of seconds are a common mistake of issuers that makes a
+    /// token last for 50,000 years; like everything after the year 9999 they are refused.
+    fn read(value: &Value) -> Result<Self, &'static str> {
+        const YEAR_10000: u64 = 253_402_300_800;
+        const MALFORMED: &str = "is not a date in seconds since 1970";
+        let Value::Number(number) = value else { return Err(MALFORMED) };
+        if let Some(seconds) = number.as_u64() {
+            return if seconds < YEAR_10000 {
+                Ok(Self(seconds.saturating_mul(1_000_000_000)))
+            } else {
+                Err(MALFORMED)
+            };
+        }
+        match number.as_f64() {
+            // The comparison is false for NaN. Below this bound whole seconds are exact in an f64, and the
+            // conversion cannot lose its sign or range.
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                clippy::cast_precision_loss,
+                reason = "checked to be within 0..YEAR_10000; `as` saturates beyond the year 2554"
+            )]
+            Some(seconds) if seconds >= 0.0 && seconds < YEAR_10000 as f64 => {
+                Ok(Self((seconds * 1e9) as u64))
+            }
+            _ => Err(MALFORMED),
+        }
+    }
+}
+
+/// Whether a token is in force, by its own dates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum InForce {
+    Yes,
+    NotYet,
+    NoLonger,
+}
+
+/// RFC 7519, sections 4.1.4 and 4.1.5: valid from `nbf` on and before `exp`. Cached tokens are judged here
+/// again on every request.
+pub(super) fn in_force(
+    expires_at: Option<NumericDate>,
+    not_before: Option<NumericDate>,
+    leeway_ns: u64,
+    now: Now,
+) -> InForce {
+    if expires_at.is_some_and(|exp| now.nanos() >= exp.0.saturating_add(leeway_ns)) {
+        InForce::NoLonger
+    } else if not_before.is_some_and(|nbf| now.nanos().saturating_add(leeway_ns) < nbf.0) {
+        InForce::NotYet
+    } else {
+        InForce::Yes
+    }
+}
+
+/// A claim by its path in the policy.
+///
+/// A top-level claim whose name is the whole path comes first: claims like `https://example.com/roles` or
+/// `resource.roles` exist, and only the issuer chooses names at the top level. Otherwise the path is split
+/// at its dots and walked through objects.
+#[derive(Debug)]
+pub(super) struct ClaimPath {
+    pub(super) written: String,
+    steps: Vec<String>,
+}
+
+impl ClaimPath {
+    pub(super) fn new(written: &str) -> Self {
+        Self { written: written.to_owned(), steps: written.split('.').map(str::to_owned).collect() }
+    }
+
+    fn find<'c>(&self, claims: &'c Map<String, Value>) -> Option<&'c Value> {
+        if let Some(value) = claims.get(&self.written) {
+            return Some(value);
+        }
+        let (first, rest) = self.steps.split_first()?;
+        rest.iter().try_fold(claims.get(first)?, |value, step| value.as_object()?.get(step))
+    }
+
+    fn error(&self, problem: &'static str) -> TokenError {
+        TokenError::Claim { claim: self.written.clone(), problem }
+    }
+}
+
+/// What one issuer's tokens must say, made ready.
+#[derive(Debug)]
+pub(super) struct Rules {
+    issuer: String,
+    audiences: Vec<String>,
+    require_expiry: bool,
+    max_lifetime_ns: Option<u64>,
+    pub(super) leeway_ns: u64,
+    require_type: Option<String>,
+    require_claims: Vec<(ClaimPath, Value)>,
+    subject: ClaimPath,
+    roles: Vec<ClaimPath>,
+    permissions: Vec<ClaimPath>,
+    forward: Vec<(String, ClaimPath)>,
+}
+
+const NANOS: u64 = 1_000_000_000;
+const MAX_SUBJECT_BYTES: usize = 256;
+
+impl Rules {
+    pub(super) fn new(plan: &JwtPlan) -> Self {
+        let paths = |paths: &[String]| paths.iter().map(|path| ClaimPath::new(path)).collect();
+        Self {
+            issuer: plan.issuer.clone(),
+            audiences: plan.audiences.clone(),
+            require_expiry: plan.require_expiry,
+            max_lifetime_ns: plan.max_lifetime_s.map(|s| s.saturating_mul(NANOS)),
+            leeway_ns: plan.leeway_s.saturating_mul(NANOS),
+            require_type: plan.require_type.as_deref().map(|typ| media_type(typ).to_owned()),
+            require_claims: plan
+                .require_claims
+                .iter()
+                .map(|(path, value)| (ClaimPath::new(path), value.clone()))
+                .collect(),
+            subject: ClaimPath::new(&plan.subject),
+            roles: paths(&plan.roles),
+            permissions: paths(&plan.permissions),
+            forward: plan
+                .forward_claims
+                .iter()
+                .map(|(name, path)| (name.clone(), ClaimPath::new(path)))
+                .collect(),
+        }
+    }
+
+    /// Judges claims whose signature is good, and makes an identity of them.
+    pub(super) fn identity(
+        &self,
+        typ: Option<&str>,
+        claims: Map<String, Value>,
+        now: Now,
+        issuer: (usize, &str),
+    ) -> Result<Identity, TokenError> {
+        self.check_type(typ)?;
+        // The issuer was chosen by this claim; it is compared again so that the choice is not trusted.
+        match claims.get("iss") {
+            Some(Value::String(iss)) if *iss == self.issuer => {}
+            _ => return Err(refused("iss", "is not this issuer")),
+        }
+        self.check_audience(&claims)?;
+        let (expires_at, not_before) = self.check_dates(&claims, now)?;
+        for (path, wanted) in &self.require_claims {
+            match path.find(&claims) {
+                None => return Err(path.error("is missing")),
+                Some(found) if holds(found, wanted) => {}
+                Some(_) => return Err(path.error("does not have the value that the policy requires")),
+            }
+        }
+        let mut forwarded = Vec::new();
+        for (name, path) in &self.forward {
+            if let Some(claim) = path.find(&claims)
+                && let Some(value) = forward::header_value(claim).map_err(|problem| path.error(problem))?
+            {
+                forwarded.push((name.clone(), value));
+            }
+        }
+        Ok(Identity {
+            issuer: issuer.0,
+            issuer_name: issuer.1.to_owned(),
+            subject: self.subject(&claims)?,
+            roles: words(&self.roles, &claims)?,
+            permissions: words(&self.permissions, &claims)?,
+            forwarded,
+            expires_at,
+            not_before,
+            claims,
+            grants: std::cell::OnceCell::new(),
+        })
+    }
+
+    /// RFC 8725, section 3.11: a token that says what it is for is not taken for something else. Without a
+    /// rule in the policy that means: of the explicit types `*+jwt` only access tokens (RFC 9068) pass, so
+    /// that a logout token or a `DPoP` proof of the same issuer never logs anybody in.
+    fn check_type(&self, typ: Option<&str>) -> Result<(), TokenError> {
+        let found = typ.map(media_type);
+        let good = match (&self.require_type, found) {
+            (Some(wanted), Some(found)) => found.eq_ignore_ascii_case(wanted),
+            (Some(_), None) => false,
+            (None, None) => true,
+            (None, Some(found)) => {
+                found.eq_ignore_ascii_case("at+jwt") || !found.to_ascii_lowercase().ends_with("+jwt")
+            }
+        };
+        if good {
+            Ok(())
+        } else {
+            Err(TokenError::Header { member: "typ", problem: "is not the type of token that is wanted" })
+        }
+    }
+
+    fn check_audience(&self, claims: &Map<String, Value>) -> Result<(), TokenError> {
+        const MALFORMED: &str = "is not a string or a list of strings";
+        let wanted = |aud: &String| self.audiences.contains(aud);
+        let good = match claims.get("aud") {
+            None if self.audiences.is_empty() => return Ok(()),
+            None => return Err(refused("aud", "is missing")),
+            Some(Value::String(aud)) => wanted(aud),
+            Some(Value::Array(list)) => {
+                let mut any = false;
+                for aud in list {
+                    let Value::String(aud) = aud else { return Err(refused("aud", MALFORMED)) };
+                    any |= wanted(aud);
+                }
+                any
+            }
+            Some(_) => return Err(refused("aud", MALFORMED)),
+        };
+        if good || self.audiences.is_empty() {
+            Ok(())
+        } else {
+            Err(refused("aud", "names none of the audiences of the policy"))
+        }
+    }
+
+    fn check_dates(
+        &self,
+        claims: &Map<String, Value>,
+        now: Now,
+    ) -> Result<(Option<NumericDate>, Option<NumericDate>), TokenError> {
+        let date = |claim: &'static str| {
+            claims.get(claim).map(|v| NumericDate::read(v).map_err(|p| refused(claim, p))).transpose()
+        };
+        let (exp, nbf, iat) = (date("exp")?, date("nbf")?, date("iat")?);
+        if self.require_expiry && exp.is_none() {
+            return Err(refused("exp", "is missing"));
+        }
+        match in_force(exp, nbf, self.leeway_ns, now) {
+            InForce::Yes => {}
+            InForce::NoLonger => return Err(TokenError::Expired),
+            InForce::NotYet => return Err(refused("nbf", "is in the future")),
+        }
+        if iat.is_some_and(|iat| iat.0 > now.nanos().saturating_add(self.leeway_ns)) {
+            return Err(refused("iat", "is in the future"));
+        }
+        if let Some(most) = self.max_lifetime_ns {
+            let iat = iat.ok_or_else(|| refused("iat", "is missing, and the lifetime is limited"))?;
+            let exp = exp.ok_or_else(|| refused("exp", "is missing, and the lifetime is limited"))?;
+            let lifetime = exp.0.checked_sub(iat.0).ok_or_else(|| refused("exp", "is before `iat`"))?;
+            if lifetime > most {
+                return Err(refused("exp", "is later than the lifetime that the policy allows"));
+            }
+        }
+        Ok((exp, nbf))
+    }
+
+    fn subject(&self, claims: &Map<String, Value>) -> Result<String, TokenError> {
+        let path = &self.subject;
+        match path.find(claims) {
+            None => Err(path.error("is missing, and is the subject")),
+            Some(Value::String(s)) if s.is_empty() => Err(path.error("is empty, and is the subject")),
+            Some(Value::String(s)) if s.len() > MAX_SUBJECT_BYTES => {
+                Err(path.error("is longer than a subject may be"))
+            }
+            // A subject becomes a key of limits and a field of events.
+            Some(Value::String(s)) if s.chars().any(char::is_control) => {
+                Err(path.error("has control characters, and is the subject"))
+            }
+            Some(Value::String(s)) => Ok(s.clone()),
+            Some(_) => Err(path.error("is not a string, and is the subject")),
+        }
+    }
+}
+
+fn refused(claim: &'static str, problem: &'static str) -> TokenError {
+    TokenError::Claim { claim: claim.to_owned(), problem }
+}
+
+/// RFC 7515, section 4.1.9: `application/` may be left out of a type.
+fn media_type(typ: &str) -> &str {
+    match typ.split_at_checked(12) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case("application/") => rest,
+        _ => typ,
+    }
+}
+
+/// Whether a claim has a required value, or is a list that holds it.
+fn holds(found: &Value, wanted: &Value) -> bool {
+    match found {
+        Value::Array(list) => list.iter().any(|item| equal(item, wanted)),
+        single => equal(single, wanted),
+    }
+}
+
+fn equal(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        // 1 and 1.0 are one number in JSON.
+        (Value::Number(a), Value::Number(b)) => {
+            a == b || (a.is_f64() != b.is_f64() && a.as_f64() == b.as_f64())
+        }
+        (Value::String(a), Value::String(b)) => a == b,
+        (Value::Bool(a), Value::Bool(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// Collects words from claims that hold a list of strings, or one string with spaces between (as `scope`
+/// does, RFC 6749, section 3.3). In a list a string is one word, spaces and all.
+fn words(paths: &[ClaimPath], claims: &Map<String, Value>) -> Result<Vec<String>, TokenError> {
+    const MALFORMED: &str = "is not a string or a list of strings";
+    const MAX_WORDS: usize = 1024;
+    let mut words: Vec<String> = Vec::new();
+    let mut add = |word: &str| {
+        if !word.is_empty() && !words.iter().any(|known| known == word) {
+            words.push(word.to_owned());
+        }
+    };
+    for path in paths {
+        match path.find(claims) {
+            None => {}
+            Some(Value::String(list)) => list.split(' ').for_each(&mut add),
+            Some(Value::Array(list)) => {
+                for word in list {
+                    add(word.as_str().ok_or_else(|| path.error(MALFORMED))?);
+                }
+            }
+            Some(_) => return Err(path.error(MALFORMED)),
+        }
+    }
+    // Half a list of roles would be another list of roles.
+    if let (true, Some(path)) = (words.len() > MAX_WORDS, paths.first()) {
+        return Err(path.error("has more than 1,024 words"));
+    }
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests;
