@@ -1,1 +1,26 @@
-//! Bartizan inside Envoy.
+//! Bartizan inside Envoy: the glue between the proxy-wasm ABI and `bartizan-engine`.
+//!
+//! There is no policy logic here. [`host`] is the only file that calls the proxy; [`root`] turns a plugin
+//! configuration into an engine; [`http`] drives one request through it.
+//!
+//! The crate has no meaning outside wasm, so natively it is empty: a workspace can build, check and
+//! document everything in one command.
+#![cfg(target_arch = "wasm32")]
+#![allow(
+    missing_docs,
+    reason = "the SDK's `main!` exports a function without a comment; nothing else here is public"
+)]
+
+mod config;
+mod host;
+mod http;
+mod proxy;
+mod root;
+mod self_test;
+mod signature;
+
+proxy_wasm::main! {{
+    // Installs the SDK's panic hook as well: should anything panic after all, the log says where.
+    proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Warn);
+    proxy_wasm::set_root_context(|_| Box::new(root::Root::default()));
+}}

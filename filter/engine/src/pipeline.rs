@@ -1,4 +1,35 @@
-//! The rooms a request walks through, in order.
+//! The rooms a request walks through, in order. Read this file first.
+//!
+//! ```text
+//! intake ▶ network ▶ limits (address) ▶ authentication ▶ limits (subject) ▶ authorization ▶ validation ▶ headers
+//! ```
+//!
+//! Each room takes the proof of the one before it and returns its own; the proofs cannot be made anywhere
+//! else, so the rooms cannot be put in another order by mistake. What refuses cheaply comes first: an
+//! address without budget never reaches cryptography.
+//!
+//! The host drives an [`Exchange`] through [`Engine::request_head`], and [`Engine::request_body`] for as long
+//! as the step says so, and asks [`Engine::response_edits`] what to change on whatever answer goes out.
+
+use std::rc::Rc;
+
+use crate::authentication::{Authenticator, Identity, TokenRemoval};
+use crate::authorization::{Authorization, Authorized};
+use crate::headers::{Edit, HeaderEdits};
+use crate::host::{Host, Now};
+use crate::intake::plan::IntakePlan;
+use crate::intake::request::{Headers, Request};
+use crate::intake::routes::{Found, Routes, Segment, parse_template};
+use crate::intake::{Admission, admit};
+use crate::limits::{Ledger, Limits, Report};
+use crate::network::Network;
+use crate::plan::{AccessPlan, Plan, PlanError, RoutePlan};
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+use crate::trace::Trace;
+use crate::validation::body::{BodyDuty, Validator};
+use crate::validation::inspect::inspect_request;
+use crate::validation::plan::InspectionPlan;
 
 /// A room of the pipeline, in the order a request meets them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,5 +63,473 @@ impl Room {
             Self::Validation => "validation",
             Self::Headers => "headers",
         }
+    }
+}
+
+/// What the host does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Let it through, with the edits of [`Exchange::take_edits`] if they were not made yet. If a body
+    /// follows, it is to be announced to [`Engine::request_body`] as it comes.
+    Continue,
+    /// Keep headers and body back, and call [`Engine::request_body`] with what is there as it grows.
+    Hold,
+    /// Answer with this; nothing may reach upstream.
+    Refuse(Box<Refusal>),
+}
+
+/// The state of one request, from headers to response.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    route: Option<usize>,
+    identity: Option<Rc<Identity>>,
+    report: Option<Report>,
+    edits: Vec<Edit>,
+    duty: Duty,
+}
+
+/// What is still to be done about the body.
+#[derive(Debug, Default)]
+enum Duty {
+    /// The headers were not judged yet: a body must not overtake them.
+    #[default]
+    Unjudged,
+    /// The body is judged by this; so many bytes were counted.
+    Body(BodyDuty, u64),
+    /// Judged and let through.
+    Done,
+    /// Refused: nothing that comes later changes that.
+    Refused,
+}
+
+impl Exchange {
+    /// The edits for upstream, once; the second call returns none.
+    pub fn take_edits(&mut self) -> Vec<Edit> {
+        std::mem::take(&mut self.edits)
+    }
+
+    /// Who the request comes from, once that is known.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_deref()
+    }
+
+    /// The index of the route, once it is known.
+    #[must_use]
+    pub fn route(&self) -> Option<usize> {
+        self.route
+    }
+}
+
+/// What the engine needs from where it runs, once.
+pub struct Surroundings<'a> {
+    /// The value of an environment variable, for secrets that a plan names.
+    pub secret: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+    /// A secret number that all workers share: it spreads keys over the slots of limits.
+    pub seed: [u64; 2],
+}
+
+/// A plan, loaded and ready. One per worker; it is not shared between threads.
+#[derive(Debug)]
+pub struct Engine {
+    name: String,
+    revision: u64,
+    intake: IntakePlan,
+    routes: Routes,
+    table: Vec<Route>,
+    network: Network,
+    limits: Limits,
+    authenticator: Authenticator,
+    authorization: Authorization,
+    validator: Validator,
+    inspections: Vec<InspectionPlan>,
+    headers: HeaderEdits,
+}
+
+/// A route, with where its parameters are.
+#[derive(Debug)]
+struct Route {
+    plan: RoutePlan,
+    parameters: Vec<(Box<str>, usize, bool)>,
+    needs_address: bool,
+}
+
+impl Engine {
+    /// Loads a plan, checking every index, bound and pattern in it: nothing is checked again later.
+    ///
+    /// # Errors
+    /// The first thing that is wrong. Whatever was loaded before stays in force.
+    pub fn load(plan: Plan, surroundings: &Surroundings<'_>) -> Result<Self, PlanError> {
+        let limits = Limits::load(&plan.limits, surroundings.seed)?;
+        let authenticator = Authenticator::load(&plan.authentication, surroundings.secret)?;
+        let authorization = Authorization::load(&plan.authorization)?;
+        let validator = Validator::load(&plan.validation)?;
+        let headers =
+            HeaderEdits::load(&plan.headers, authenticator.identity_headers().iter().map(String::as_str))?;
+        let routes = Routes::build(&plan.routes)?;
+        let mut table = Vec::with_capacity(plan.routes.len());
+        for (index, route) in plan.routes.into_iter().enumerate() {
+            let place = format!("routes[{index}]");
+            let parameters =
+                parameters(&route.path).map_err(|e| PlanError::new(format!("{place}.path"), e))?;
+            check_route(&route, &place, &parameters, &limits, &authorization)?;
+            for (field, value, known) in [
+                ("body", route.body, validator.bodies()),
+                ("inspection", route.inspection, plan.validation.inspections.len()),
+            ] {
+                if value >= known {
+                    return Err(PlanError::new(
+                        format!("{place}.{field}"),
+                        format!("there is no {field} {value}"),
+                    ));
+                }
+            }
+            let needs_address = limits.need_address(&route.limits);
+            table.push(Route { plan: route, parameters, needs_address });
+        }
+        Ok(Self {
+            name: plan.name,
+            revision: plan.revision,
+            intake: plan.intake,
+            routes,
+            table,
+            network: Network::load(&plan.network)?,
+            limits,
+            authenticator,
+            authorization,
+            validator,
+            inspections: plan.validation.inspections,
+            headers,
+        })
+    }
+
+    /// Name of the bundle.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Revision of the bundle.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Judges a request by its headers. `headers` has the pseudo-headers too; `end_of_stream` says that no
+    /// body and no trailers follow.
+    pub fn request_head(
+        &mut self,
+        exchange: &mut Exchange,
+        headers: &[(&[u8], &[u8])],
+        end_of_stream: bool,
+        now: Now,
+        host: &mut dyn Host,
+        trace: &mut Trace,
+    ) -> Step {
+        match self.judge_head(exchange, Headers::new(headers), end_of_stream, now, host, trace) {
+            Ok(duty) => {
+                let step = if matches!(duty, BodyDuty::Hold { .. }) { Step::Hold } else { Step::Continue };
+                exchange.duty = Duty::Body(duty, 0);
+                step
+            }
+            Err(refusal) => refuse(exchange, refusal),
+        }
+    }
+
+    /// The way of a request. This function is the list of rooms.
+    fn judge_head(
+        &mut self,
+        exchange: &mut Exchange,
+        headers: Headers<'_>,
+        end_of_stream: bool,
+        now: Now,
+        host: &mut dyn Host,
+        trace: &mut Trace,
+    ) -> Result<BodyDuty, Refusal> {
+        let Admission { request, new_path, new_authority } = admit(&self.intake, headers)?;
+        let found = self.routes.find(request.method(), request.host(), request.path());
+        trace.note(Room::Intake, "", || {
+            format!("{} {} on {}", request.method(), request.path(), request.host())
+        });
+
+        let index = match found {
+            Found::Route(index) => Some(index),
+            _ => None,
+        };
+        let route = index.and_then(|i| self.table.get(i));
+        let placed = self.network.place(&request, route.is_some_and(|r| r.needs_address), host, trace)?;
+        let route = route.ok_or_else(|| no_route(found, trace))?;
+        let plan = &route.plan;
+        exchange.route = index;
+        trace.note(Room::Intake, &plan.at, || format!("the route is `{}`", plan.id));
+
+        let charged = self.limits.charge_address(
+            &placed,
+            &plan.limits,
+            Ledger { now, host, report: &mut exchange.report, trace },
+        )?;
+
+        let identity = match plan.access {
+            AccessPlan::Public => None,
+            AccessPlan::Authenticated | AccessPlan::Permitted { .. } => {
+                Some(self.authenticator.authenticate(&request, &charged, now, host, trace)?)
+            }
+        };
+        exchange.identity = identity;
+        let identity = exchange.identity.as_ref();
+
+        let subject = identity.map(|i| (i.issuer_name(), i.subject()));
+        let charged = self.limits.charge_subject(
+            &charged,
+            &plan.limits,
+            subject,
+            Ledger { now, host, report: &mut exchange.report, trace },
+        )?;
+
+        let authorization = &self.authorization;
+        let grants =
+            identity.map(|i| i.grants.get_or_init(|| authorization.grants(i.roles(), i.permissions())));
+        let parameter = |name: &str| route.parameter(name, request.path());
+        let authorized =
+            authorization.authorize(&charged, &plan.access, grants, &plan.at, parameter, trace)?;
+
+        let duty = self.validate(&authorized, plan, &request, end_of_stream, trace)?;
+        self.edit(&request, new_path, new_authority, identity.map(Rc::as_ref), &mut exchange.edits);
+        Ok(duty)
+    }
+
+    fn validate(
+        &self,
+        _: &Authorized,
+        route: &RoutePlan,
+        request: &Request<'_>,
+        end_of_stream: bool,
+        trace: &mut Trace,
+    ) -> Result<BodyDuty, Refusal> {
+        let Some(inspection) = self.inspections.get(route.inspection) else {
+            return Err(Refusal::new(Reason::NoPolicy, "the route's inspection is not there"));
+        };
+        inspect_request(inspection, request, trace)?;
+        self.validator.head(route.body, route.inspection, request.headers(), end_of_stream, trace)
+    }
+
+    /// What upstream gets to see otherwise than it was sent.
+    fn edit(
+        &self,
+        request: &Request<'_>,
+        new_path: Option<String>,
+        new_authority: Option<String>,
+        identity: Option<&Identity>,
+        edits: &mut Vec<Edit>,
+    ) {
+        let headers = request.headers();
+        // A removal costs a call into the proxy: it is left out where there is nothing to remove.
+        edits.extend(
+            self.headers
+                .request()
+                .iter()
+                .filter(|edit| match edit {
+                    Edit::Remove(name) => headers.get(name).is_some(),
+                    Edit::Set(..) | Edit::Add(..) => true,
+                })
+                .cloned(),
+        );
+        if let Some(authority) = new_authority {
+            edits.push(Edit::Set(":authority".into(), authority.into()));
+        }
+        let mut path = new_path;
+        let mut removals = Vec::new();
+        self.authenticator.remove_tokens(request, identity, &mut removals);
+        for removal in removals {
+            match removal {
+                TokenRemoval::Header(name) => edits.push(Edit::Remove(name.into())),
+                TokenRemoval::Cookie(rest) => edits.push(match rest.map(String::from_utf8) {
+                    Some(Ok(rest)) => Edit::Set("cookie".into(), rest.into()),
+                    // Intake refused values that are not UTF-8, so there are no other cookies left.
+                    _ => Edit::Remove("cookie".into()),
+                }),
+                TokenRemoval::Query(rest) => {
+                    path = Some(match rest {
+                        Some(rest) => format!("{}?{rest}", request.path()),
+                        None => request.path().to_owned(),
+                    });
+                }
+            }
+        }
+        if let Some(path) = path {
+            edits.push(Edit::Set(":path".into(), path.into()));
+        }
+        for (name, value) in identity.iter().flat_map(|i| i.forwarded()) {
+            edits.push(Edit::Set(name.as_str().into(), value.as_str().into()));
+        }
+    }
+
+    /// Judges the body as it comes. While a body is held, `size` is what has come so far in all and `bytes`
+    /// gives it; when it passes as it comes, `size` is what came just now. `end` says that it is complete.
+    pub fn request_body(
+        &self,
+        exchange: &mut Exchange,
+        size: u64,
+        end: bool,
+        bytes: &mut dyn FnMut() -> Option<Vec<u8>>,
+        trace: &mut Trace,
+    ) -> Step {
+        let Duty::Body(duty, counted) = &mut exchange.duty else { return late(exchange) };
+        let held = matches!(duty, BodyDuty::Hold { .. });
+        *counted = if held { size } else { counted.saturating_add(size) };
+        if end {
+            return self.end(exchange, bytes, trace);
+        }
+        match self.validator.size(duty, *counted, false) {
+            Err(refusal) => refuse(exchange, refusal),
+            Ok(()) if held => Step::Hold,
+            Ok(()) => Step::Continue,
+        }
+    }
+
+    /// Judges the body once trailers have come: a body that trailers follow never says that it ends.
+    pub fn request_trailers(
+        &self,
+        exchange: &mut Exchange,
+        bytes: &mut dyn FnMut() -> Option<Vec<u8>>,
+        trace: &mut Trace,
+    ) -> Step {
+        match exchange.duty {
+            Duty::Body(..) => self.end(exchange, bytes, trace),
+            _ => late(exchange),
+        }
+    }
+
+    fn end(
+        &self,
+        exchange: &mut Exchange,
+        bytes: &mut dyn FnMut() -> Option<Vec<u8>>,
+        trace: &mut Trace,
+    ) -> Step {
+        let judged = match &exchange.duty {
+            Duty::Body(duty @ BodyDuty::Hold { .. }, _) => match bytes() {
+                Some(bytes) => self.validator.body(duty, &bytes, trace),
+                None => Err(Refusal::new(Reason::BodyMalformed, "the proxy lost the body")),
+            },
+            Duty::Body(duty, counted) => self.validator.size(duty, *counted, true),
+            _ => return late(exchange),
+        };
+        match judged {
+            Err(refusal) => refuse(exchange, refusal),
+            Ok(()) => {
+                exchange.duty = Duty::Done;
+                Step::Continue
+            }
+        }
+    }
+
+    /// What to change on the response, whoever made it: upstream, the proxy, or a refusal of ours.
+    pub fn response_edits<'e>(&'e self, exchange: &'e Exchange) -> impl Iterator<Item = Edit> + 'e {
+        let rate = exchange.report.iter().flat_map(|report| report.headers());
+        let rate = rate.map(|(name, value)| Edit::Set(name.into(), value.into()));
+        self.headers.response().iter().cloned().chain(rate)
+    }
+
+    /// The name and place of the route at an index, for people.
+    #[must_use]
+    pub fn route_name(&self, index: usize) -> Option<(&str, &str)> {
+        self.table.get(index).map(|r| (r.plan.id.as_str(), r.plan.at.as_str()))
+    }
+}
+
+/// What happens to a part of a body that nobody waits for.
+fn late(exchange: &mut Exchange) -> Step {
+    match exchange.duty {
+        Duty::Done => Step::Continue,
+        _ => refuse(
+            exchange,
+            Refusal::new(Reason::BodyMalformed, "a body came for a request that was not admitted"),
+        ),
+    }
+}
+
+fn refuse(exchange: &mut Exchange, refusal: Refusal) -> Step {
+    exchange.duty = Duty::Refused;
+    exchange.edits.clear();
+    Step::Refuse(Box::new(refusal))
+}
+
+fn no_route(found: Found, trace: &mut Trace) -> Refusal {
+    match found {
+        Found::OtherMethods(allow) => {
+            trace.note(Room::Intake, "", || format!("the path takes {allow}"));
+            Refusal::new(Reason::MethodNotAllowed, format!("the path takes {allow}"))
+                .with_header("allow", allow)
+        }
+        Found::Route(_) | Found::Nothing => {
+            trace.note(Room::Intake, "", || "no route matches".into());
+            Refusal::new(Reason::RouteUnknown, "no route matches")
+        }
+    }
+}
+
+/// Where the parameters of a template are: name, position of the segment, whether everything after counts.
+fn parameters(template: &str) -> Result<Vec<(Box<str>, usize, bool)>, String> {
+    let segments = parse_template(template)?;
+    Ok(segments
+        .into_iter()
+        .enumerate()
+        .filter_map(|(position, segment)| match segment {
+            Segment::Literal(_) => None,
+            Segment::Parameter(name) => Some((name.into(), position, false)),
+            Segment::Rest(name) => Some((name.into(), position, true)),
+        })
+        .collect())
+}
+
+fn check_route(
+    route: &RoutePlan,
+    place: &str,
+    parameters: &[(Box<str>, usize, bool)],
+    limits: &Limits,
+    authorization: &Authorization,
+) -> Result<(), PlanError> {
+    if let Some(limit) = route.limits.iter().find(|l| **l >= limits.len()) {
+        return Err(PlanError::new(format!("{place}.limits"), format!("there is no limit {limit}")));
+    }
+    let (all, any): (&[usize], &[usize]) = match &route.access {
+        AccessPlan::Public if limits.need_subject(&route.limits) => {
+            return Err(PlanError::new(
+                format!("{place}.limits"),
+                "a public route has no subject to count by",
+            ));
+        }
+        AccessPlan::Permitted { all, any } if all.is_empty() && any.is_empty() => {
+            return Err(PlanError::new(format!("{place}.access"), "no permission is named"));
+        }
+        AccessPlan::Public | AccessPlan::Authenticated => (&[], &[]),
+        AccessPlan::Permitted { all, any } => (all, any),
+    };
+    for index in all.iter().chain(any) {
+        let Some(requirement) = authorization.requirement(*index) else {
+            return Err(PlanError::new(
+                format!("{place}.access"),
+                format!("there is no requirement {index}"),
+            ));
+        };
+        for name in requirement.parameters() {
+            if !parameters.iter().any(|(known, ..)| **known == *name) {
+                let problem = format!("the permission names `{{{name}}}`, the path has no such parameter");
+                return Err(PlanError::new(format!("{place}.access"), problem));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Route {
+    /// The raw value of a parameter in a canonical path that this route matched.
+    fn parameter<'p>(&self, name: &str, path: &'p str) -> Option<&'p str> {
+        let (_, position, rest) = self.parameters.iter().find(|(known, ..)| **known == *name)?;
+        let mut left = path.strip_prefix('/')?;
+        for _ in 0..*position {
+            left = left.split_once('/')?.1;
+        }
+        if *rest { Some(left) } else { left.split('/').next() }
     }
 }

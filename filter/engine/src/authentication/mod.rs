@@ -37,6 +37,7 @@ use self::plan::{Algorithm, AuthenticationPlan, JwtPlan, KeySource};
 use self::sources::{Ambiguous, Found, Places, Sources};
 use crate::host::{Host, Now};
 use crate::intake::request::{Headers, Request};
+use crate::limits::AddressCharged;
 use crate::pipeline::Room;
 use crate::plan::PlanError;
 use crate::reason::Reason;
@@ -131,6 +132,7 @@ impl Authenticator {
     pub fn authenticate(
         &mut self,
         request: &Request<'_>,
+        _: &AddressCharged,
         now: Now,
         host: &mut dyn Host,
         trace: &mut Trace,

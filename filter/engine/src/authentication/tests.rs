@@ -2,6 +2,7 @@ use super::*;
 use crate::host::testing::TestHost;
 use crate::intake;
 use crate::intake::plan::IntakePlan;
+use crate::limits::AddressCharged;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_simple::prelude::{HS256Key, MACLike as _};
@@ -77,7 +78,13 @@ fn send_at(
     let pairs: Vec<_> = pseudo.iter().chain(headers).map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
     let admission = intake::admit(&IntakePlan::default(), Headers::new(&pairs)).unwrap();
     let host = &mut TestHost::default();
-    authenticator.authenticate(&admission.request, Now::from_secs(now), host, &mut Trace::off())
+    authenticator.authenticate(
+        &admission.request,
+        &AddressCharged::for_test(),
+        Now::from_secs(now),
+        host,
+        &mut Trace::off(),
+    )
 }
 
 fn send(authenticator: &mut Authenticator, token: &str) -> Result<Rc<Identity>, Refusal> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::permission::{Cover, Grant, Requirement};
 use super::plan::AuthorizationPlan;
+use crate::limits::SubjectCharged;
 use crate::pipeline::Room;
 use crate::plan::{AccessPlan, PlanError};
 use crate::reason::Reason;
@@ -128,6 +129,7 @@ impl Authorization {
     /// A refusal with a reason of this room.
     pub fn authorize<'p>(
         &self,
+        _: &SubjectCharged,
         access: &AccessPlan,
         grants: Option<&Grants>,
         at: &str,
@@ -214,7 +216,15 @@ mod tests {
         id: &'static str,
     ) -> bool {
         let grants = room.grants(&strings(roles), &strings(permissions));
-        room.authorize(access, Some(&grants), "", |_| Some(id), &mut Trace::off()).is_ok()
+        room.authorize(
+            &SubjectCharged::for_test(),
+            access,
+            Some(&grants),
+            "",
+            |_| Some(id),
+            &mut Trace::off(),
+        )
+        .is_ok()
     }
 
     #[test]
@@ -238,7 +248,8 @@ mod tests {
     fn without_an_identity_only_public_routes_open() {
         let room = room(&[], &["a:b"]);
         let judge = |access: &AccessPlan| {
-            room.authorize(access, None, "", |_| None, &mut Trace::off()).map_err(|r| r.reason)
+            room.authorize(&SubjectCharged::for_test(), access, None, "", |_| None, &mut Trace::off())
+                .map_err(|r| r.reason)
         };
         assert!(judge(&AccessPlan::Public).is_ok());
         assert_eq!(judge(&AccessPlan::Authenticated).err(), Some(Reason::TokenMissing));

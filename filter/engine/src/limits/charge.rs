@@ -10,6 +10,7 @@ use super::fields::Report;
 use super::plan::{LimitKey, LimitPlan};
 use super::table::{MAX_WINDOWS, Slot, WAYS};
 use crate::host::{Host, Loaded, Now, Stored};
+use crate::network::Placed;
 use crate::pipeline::Room;
 use crate::plan::PlanError;
 use crate::reason::Reason;
@@ -27,13 +28,41 @@ const MAX_SLOTS: u32 = 1 << 20;
 #[derive(Debug)]
 pub struct AddressCharged(());
 
+#[cfg(test)]
+impl AddressCharged {
+    /// A proof without the walk, for the tests of later rooms.
+    pub(crate) fn for_test() -> Self {
+        Self(())
+    }
+}
+
 /// Proof that what is kept by subject was charged.
 #[derive(Debug)]
 pub struct SubjectCharged(());
 
+#[cfg(test)]
+impl SubjectCharged {
+    /// A proof without the walk, for the tests of later rooms.
+    pub(crate) fn for_test() -> Self {
+        Self(())
+    }
+}
+
+/// When and where a request is charged.
+pub struct Ledger<'a> {
+    /// The time of the decision.
+    pub now: Now,
+    /// Where the slots are.
+    pub host: &'a mut dyn Host,
+    /// The tightest limit met so far, for the response.
+    pub report: &'a mut Option<Report>,
+    /// What was considered.
+    pub trace: &'a mut Trace,
+}
+
 /// Whose budgets are charged.
 #[derive(Debug, Clone, Copy)]
-pub enum Client<'a> {
+enum Client<'a> {
     /// Before authentication: the client address, if a limit of the route needs one.
     Address(Option<IpAddr>),
     /// After it: the issuer's name and the subject; `None` on a public route.
@@ -69,6 +98,18 @@ impl Limits {
         Ok(Self { limits: limits.collect::<Result<_, _>>()?, seed, name: String::new(), bytes: Vec::new() })
     }
 
+    /// Number of limits: routes point below it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.limits.len()
+    }
+
+    /// Whether there are no limits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.limits.is_empty()
+    }
+
     /// Whether one of these limits is kept by address.
     #[must_use]
     pub fn need_address(&self, of_route: &[usize]) -> bool {
@@ -81,20 +122,17 @@ impl Limits {
         of_route.iter().filter_map(|i| self.limits.get(*i)).any(|l| l.key == LimitKey::Subject)
     }
 
-    /// Charges what is kept by address or for everybody. `report` keeps the tightest limit met so far.
+    /// Charges what is kept by address or for everybody. The ledger keeps the tightest limit met so far.
     ///
     /// # Errors
     /// A refusal with a reason of this room.
     pub fn charge_address(
         &mut self,
+        placed: &Placed,
         of_route: &[usize],
-        address: Option<IpAddr>,
-        now: Now,
-        host: &mut dyn Host,
-        report: &mut Option<Report>,
-        trace: &mut Trace,
+        ledger: Ledger<'_>,
     ) -> Result<AddressCharged, Refusal> {
-        self.charge_all(of_route, Client::Address(address), now, host, report, trace)?;
+        self.charge_all(of_route, Client::Address(placed.address()), ledger)?;
         Ok(AddressCharged(()))
     }
 
@@ -104,14 +142,12 @@ impl Limits {
     /// A refusal with a reason of this room.
     pub fn charge_subject(
         &mut self,
+        _: &AddressCharged,
         of_route: &[usize],
         subject: Option<(&str, &str)>,
-        now: Now,
-        host: &mut dyn Host,
-        report: &mut Option<Report>,
-        trace: &mut Trace,
+        ledger: Ledger<'_>,
     ) -> Result<SubjectCharged, Refusal> {
-        self.charge_all(of_route, Client::Subject(subject), now, host, report, trace)?;
+        self.charge_all(of_route, Client::Subject(subject), ledger)?;
         Ok(SubjectCharged(()))
     }
 
@@ -119,11 +155,9 @@ impl Limits {
         &mut self,
         of_route: &[usize],
         client: Client<'_>,
-        now: Now,
-        host: &mut dyn Host,
-        report: &mut Option<Report>,
-        trace: &mut Trace,
+        ledger: Ledger<'_>,
     ) -> Result<(), Refusal> {
+        let Ledger { now, host, report, trace } = ledger;
         for &index in of_route {
             let Some(limit) = self.limits.get(index) else { continue };
             let Some(hash) = key_hash(limit, client, self.seed)? else { continue };
@@ -298,12 +332,9 @@ mod tests {
     ) -> Result<Report, (Reason, Report)> {
         let mut report = None;
         let result = limits.charge_address(
+            &Placed::at(address.parse().ok()),
             &[0],
-            address.parse().ok(),
-            Now::from_secs(secs),
-            host,
-            &mut report,
-            &mut Trace::off(),
+            Ledger { now: Now::from_secs(secs), host, report: &mut report, trace: &mut Trace::off() },
         );
         match result {
             Ok(_) => Ok(report.unwrap()),
@@ -352,12 +383,14 @@ mod tests {
         let mut report = None;
         let refusal = limits
             .charge_address(
+                &Placed::at("192.0.2.1".parse().ok()),
                 &[0],
-                "192.0.2.1".parse().ok(),
-                Now::from_secs(1),
-                &mut host,
-                &mut report,
-                &mut Trace::off(),
+                Ledger {
+                    now: Now::from_secs(1),
+                    host: &mut host,
+                    report: &mut report,
+                    trace: &mut Trace::off(),
+                },
             )
             .unwrap_err();
         assert_eq!(refusal.reason, Reason::LimitsUnavailable);

@@ -25,6 +25,12 @@ pub struct Placed {
 }
 
 impl Placed {
+    /// A proof without the walk, for the tests of later rooms.
+    #[cfg(test)]
+    pub(crate) fn at(address: Option<IpAddr>) -> Self {
+        Self { address }
+    }
+
     /// The client address, if this room or a limit of the route needs it.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {

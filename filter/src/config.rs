@@ -1,0 +1,43 @@
+//! The plugin configuration: settings of this deployment, and the plan.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The plugin configuration as JSON.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Configuration<'a> {
+    #[serde(default)]
+    pub(crate) settings: Settings,
+    /// Kept as text: the engine looks at its version before it looks at anything else.
+    #[serde(borrow)]
+    pub(crate) plan: Option<&'a RawValue>,
+}
+
+/// What the policy cannot know: how Envoy was set up.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// Whether Envoy's plugin configuration has `allow_on_headers_stop_iteration: true`. With it, headers
+    /// wait for the verdict on the body. Without it, waiting would hang for ever, so headers go ahead and a
+    /// refused body resets the request that upstream has begun to see.
+    pub(crate) hold_headers: bool,
+    pub(crate) signatures: SignatureSetting,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { hold_headers: true, signatures: SignatureSetting::Auto }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SignatureSetting {
+    /// Envoy's, if it passes a self-test.
+    Auto,
+    /// Envoy's, and the configuration is refused if it fails the self-test.
+    Host,
+    /// Our own.
+    Wasm,
+}

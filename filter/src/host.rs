@@ -1,0 +1,299 @@
+//! Every call from the filter to the proxy, in one file, so that one file has to be audited.
+//!
+//! The SDK's own wrappers panic on a status they do not expect and on a header value that is not UTF-8;
+//! a panic here takes the worker's VM down with every request in it. These wrappers return what happened
+//! instead. The calls and their statuses are those of the proxy-wasm ABI 0.2.1.
+
+use std::ptr::null_mut;
+
+/// The host did not do what it was asked; the number is the ABI's status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Status(pub(crate) u32);
+
+impl Status {
+    const OK: u32 = 0;
+    pub(crate) const NOT_FOUND: Self = Self(1);
+    pub(crate) const CAS_MISMATCH: Self = Self(8);
+
+    fn check(status: u32) -> Result<(), Self> {
+        if status == Self::OK { Ok(()) } else { Err(Self(status)) }
+    }
+}
+
+/// Which header map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Map {
+    Request = 0,
+    Response = 2,
+}
+
+/// Which buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Buffer {
+    RequestBody = 0,
+    PluginConfiguration = 7,
+}
+
+/// How loud a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub(crate) enum Level {
+    Debug = 1,
+    Info = 2,
+    Error = 4,
+}
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
+    fn proxy_get_log_level(level: *mut u32) -> u32;
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        max: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_add_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
+    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        version: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+        version: u32,
+    ) -> u32;
+    fn proxy_call_foreign_function(
+        name: *const u8,
+        name_size: usize,
+        arguments: *const u8,
+        arguments_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_increment_metric(id: u32, by: i64) -> u32;
+}
+
+/// Takes over memory that the host asked `proxy_on_memory_allocate` for and filled.
+fn take(data: *mut u8, size: usize) -> Vec<u8> {
+    if data.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: the host got `data` from the SDK's `proxy_on_memory_allocate(size)`, which leaks a boxed slice
+    // of exactly `size` bytes from this module's allocator, and hands it over for good.
+    unsafe { Vec::from_raw_parts(data, size, size) }
+}
+
+/// Writes a log line.
+pub(crate) fn log(level: Level, message: &str) {
+    // SAFETY: the host only reads `message.len()` bytes.
+    let _ = unsafe { proxy_log(level as u32, message.as_ptr(), message.len()) };
+}
+
+/// Whether a line of this level would be written. Costs a call: ask where lines are rare.
+pub(crate) fn logs(level: Level) -> bool {
+    let mut current = u32::MAX;
+    // SAFETY: the host writes one `u32`.
+    let status = unsafe { proxy_get_log_level(&raw mut current) };
+    status == Status::OK && level as u32 >= current
+}
+
+/// Nanoseconds since the Unix epoch.
+pub(crate) fn now() -> Result<u64, Status> {
+    let mut time = 0;
+    // SAFETY: the host writes one `u64`.
+    Status::check(unsafe { proxy_get_current_time_nanoseconds(&raw mut time) })?;
+    Ok(time)
+}
+
+/// The bytes of a buffer.
+pub(crate) fn buffer(buffer: Buffer, size: usize) -> Result<Vec<u8>, Status> {
+    let (mut data, mut found) = (null_mut(), 0);
+    // SAFETY: the host writes a pointer and a size, see `take`.
+    Status::check(unsafe { proxy_get_buffer_bytes(buffer as u32, 0, size, &raw mut data, &raw mut found) })?;
+    Ok(take(data, found))
+}
+
+/// A header map as the host serialised it; see [`pairs`].
+pub(crate) fn header_map(map: Map) -> Result<Vec<u8>, Status> {
+    let (mut data, mut size) = (null_mut(), 0);
+    // SAFETY: the host writes a pointer and a size, see `take`.
+    Status::check(unsafe { proxy_get_header_map_pairs(map as u32, &raw mut data, &raw mut size) })?;
+    Ok(take(data, size))
+}
+
+/// Reads a serialised header map: a count, as many pairs of sizes, then names and values, each followed by
+/// a NUL; numbers are little-endian `u32`. `None` if the bytes are not that.
+pub(crate) fn pairs(bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+    let number = |bytes: &mut &[u8]| -> Option<usize> {
+        let (number, tail) = bytes.split_first_chunk::<4>()?;
+        *bytes = tail;
+        usize::try_from(u32::from_le_bytes(*number)).ok()
+    };
+    let mut sizes = bytes;
+    let count = number(&mut sizes)?;
+    // The count is the host's word: it must fit what came before anything is reserved for it.
+    let mut text = sizes.get(count.checked_mul(8)?..)?;
+    let mut next = |size: usize| -> Option<&[u8]> {
+        let (field, tail) = text.split_at_checked(size)?;
+        text = tail.get(1..)?;
+        Some(field)
+    };
+    let mut pairs = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (name, value) = (number(&mut sizes)?, number(&mut sizes)?);
+        pairs.push((next(name)?, next(value)?));
+    }
+    Some(pairs)
+}
+
+/// Takes every value of a header away.
+pub(crate) fn remove_header(map: Map, name: &str) -> Result<(), Status> {
+    // SAFETY: the host only reads.
+    Status::check(unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
+}
+
+/// Makes a value the only one of a header.
+pub(crate) fn set_header(map: Map, name: &str, value: &str) -> Result<(), Status> {
+    // SAFETY: the host only reads.
+    Status::check(unsafe {
+        proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    })
+}
+
+/// Adds a value to a header.
+pub(crate) fn add_header(map: Map, name: &str, value: &str) -> Result<(), Status> {
+    // SAFETY: the host only reads.
+    Status::check(unsafe {
+        proxy_add_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    })
+}
+
+/// Answers in place of upstream. `details` is for access logs (`%RESPONSE_CODE_DETAILS%`).
+pub(crate) fn reply(status: u16, details: &str, headers: &[(&str, &str)], body: &str) -> Result<(), Status> {
+    let headers = serialise(headers);
+    // SAFETY: the host only reads.
+    Status::check(unsafe {
+        proxy_send_local_response(
+            u32::from(status),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            -1, // not a gRPC status: Envoy translates for gRPC clients by itself
+        )
+    })
+}
+
+/// The form in which header maps cross the boundary; see [`pairs`].
+fn serialise(headers: &[(&str, &str)]) -> Vec<u8> {
+    let size = |text: &str| u32::try_from(text.len()).unwrap_or(0).to_le_bytes();
+    let mut bytes = Vec::with_capacity(256);
+    bytes.extend_from_slice(&u32::try_from(headers.len()).unwrap_or(0).to_le_bytes());
+    for (name, value) in headers {
+        bytes.extend_from_slice(&size(name));
+        bytes.extend_from_slice(&size(value));
+    }
+    for (name, value) in headers {
+        for field in [name, value] {
+            bytes.extend_from_slice(field.as_bytes());
+            bytes.push(0);
+        }
+    }
+    bytes
+}
+
+/// A property; its path has a NUL between parts.
+pub(crate) fn property(path: &str) -> Result<Vec<u8>, Status> {
+    let (mut data, mut size) = (null_mut(), 0);
+    // SAFETY: the host reads the path, and writes a pointer and a size, see `take`.
+    Status::check(unsafe { proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut size) })?;
+    Ok(take(data, size))
+}
+
+/// A shared value and its version.
+pub(crate) fn shared(key: &str) -> Result<(Vec<u8>, u32), Status> {
+    let (mut data, mut size, mut version) = (null_mut(), 0, 0);
+    // SAFETY: the host reads the key, and writes a pointer, a size and a version, see `take`.
+    Status::check(unsafe {
+        proxy_get_shared_data(key.as_ptr(), key.len(), &raw mut data, &raw mut size, &raw mut version)
+    })?;
+    Ok((take(data, size), version))
+}
+
+/// Replaces a shared value. Envoy ignores the version of a key that is not there, and a version of zero.
+pub(crate) fn set_shared(key: &str, value: &[u8], version: u32) -> Result<(), Status> {
+    // SAFETY: the host only reads.
+    Status::check(unsafe {
+        proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version)
+    })
+}
+
+/// Calls one of the functions that only some hosts have.
+pub(crate) fn foreign(name: &str, arguments: &[u8]) -> Result<Vec<u8>, Status> {
+    let (mut data, mut size) = (null_mut(), 0);
+    // SAFETY: the host reads name and arguments, and writes a pointer and a size, see `take`.
+    Status::check(unsafe {
+        proxy_call_foreign_function(
+            name.as_ptr(),
+            name.len(),
+            arguments.as_ptr(),
+            arguments.len(),
+            &raw mut data,
+            &raw mut size,
+        )
+    })?;
+    Ok(take(data, size))
+}
+
+/// Defines a counter, or finds the one of this name.
+pub(crate) fn define_counter(name: &str) -> Result<u32, Status> {
+    let mut id = 0;
+    // SAFETY: the host reads the name and writes one `u32`.
+    Status::check(unsafe { proxy_define_metric(0, name.as_ptr(), name.len(), &raw mut id) })?;
+    Ok(id)
+}
+
+/// Counts one.
+pub(crate) fn count(counter: u32) {
+    // SAFETY: no memory is involved.
+    let _ = unsafe { proxy_increment_metric(counter, 1) };
+}
