@@ -17,6 +17,7 @@ use super::error::{TokenError, excerpt};
 use super::jws::Header;
 use super::plan::Algorithm;
 use super::signature::Verifier;
+use crate::host::Host;
 use crate::strict_json::{self, Bounds};
 
 /// The most bytes of a set, and the most keys in it.
@@ -79,6 +80,13 @@ impl std::error::Error for KeyError {}
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key").field("kid", &self.kid).field("algorithm", &self.algorithm).finish()
+    }
+}
+
+impl Key {
+    /// Whether this key made this signature, in the form that its algorithm has in a JWS, over this message.
+    pub fn verify(&self, message: &[u8], signature: &[u8], host: &mut dyn Host) -> bool {
+        self.verifier.verify(message, signature, host)
     }
 }
 

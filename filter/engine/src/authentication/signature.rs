@@ -214,7 +214,7 @@ impl RsaKey {
 /// When no key could have made it, or none did.
 pub fn verify(jws: &Jws<'_>, keys: &KeySet, host: &mut dyn Host) -> Result<(), TokenError> {
     let mut candidates = keys.candidates(&jws.header)?;
-    if candidates.any(|key| key.verifier.verify(jws.signing_input, &jws.signature, host)) {
+    if candidates.any(|key| key.verify(jws.signing_input, &jws.signature, host)) {
         Ok(())
     } else {
         Err(TokenError::Signature)
