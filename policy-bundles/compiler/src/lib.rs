@@ -1,1 +1,3 @@
-//! Under construction.
+//! Turns a bundle directory into a plan, with every check and every diagnostic.
+
+pub mod schema;

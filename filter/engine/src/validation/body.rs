@@ -5,7 +5,8 @@ use super::inspect::Looking;
 use super::json::parse::{self, JsonError};
 use super::media::{self, MediaType};
 use super::plan::{BodyPlan, ContentPlan, JsonLimits, ReadPlan, ValidationPlan};
-use super::schema::machine::{Machine, Outcome};
+use super::schema::Outcome;
+use super::schema::machine::Machine;
 use crate::intake::request::Headers;
 use crate::pipeline::Room;
 use crate::plan::PlanError;
@@ -83,8 +84,9 @@ impl Validator {
         }
         let mut schemas = Vec::with_capacity(plan.schemas.len());
         for (position, program) in plan.schemas.iter().enumerate() {
-            schemas.push(Machine::load(program).map_err(|e| {
-                PlanError::new(format!("validation.schemas[{position}].{}", e.place), e.problem)
+            schemas.push(Machine::load(program).map_err(|unsound| {
+                let problem = PlanError::from(unsound);
+                PlanError::new(format!("validation.schemas[{position}].{}", problem.place), problem.problem)
             })?);
         }
         let inspections = plan.inspections.iter().map(|inspection| Inspected {
@@ -251,7 +253,7 @@ impl Validator {
         let Some(machine) = self.schemas.get(schema) else {
             return Err(Refusal::new(Reason::NoPolicy, "the route points to a schema that is not there"));
         };
-        match machine.run(&tape) {
+        match machine.run(tape.view()) {
             Outcome::Satisfied => {
                 trace.note(Room::Validation, &plan.at, || "the JSON satisfies its schema".into());
                 Ok(())

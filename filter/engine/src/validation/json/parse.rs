@@ -96,8 +96,10 @@ impl Parser<'_, '_> {
     fn explain(self, stop: Stop) -> JsonError {
         match stop {
             Stop::Malformed(what) => JsonError::Malformed { at: self.at, what },
-            Stop::Limit(index, what) => JsonError::Limit { pointer: self.tape.pointer(index), what },
-            Stop::Attack(index, attack) => JsonError::Attack { pointer: self.tape.pointer(index), attack },
+            Stop::Limit(index, what) => JsonError::Limit { pointer: self.tape.view().pointer(index), what },
+            Stop::Attack(index, attack) => {
+                JsonError::Attack { pointer: self.tape.view().pointer(index), attack }
+            }
         }
     }
 
@@ -158,7 +160,7 @@ impl Parser<'_, '_> {
             Some(b'"') => {
                 self.at += 1;
                 let (index, classes) = self.string()?;
-                let entry = self.tape.entry(index);
+                let entry = self.tape.view().entry(index);
                 if entry.end - entry.start > self.limits.max_string_bytes {
                     return Err(Stop::Limit(index, "a string is too long"));
                 }
@@ -226,11 +228,12 @@ impl Parser<'_, '_> {
     /// collide, so that no choice of names makes this slower than `n log n`.
     fn has_duplicates(&mut self, object: u32) -> bool {
         let Self { tape, scratch, .. } = self;
+        let view = tape.view();
         scratch.clear();
         scratch.extend(
-            tape.members(object).map(|(name, _)| u64::from(tape.entry(name).extra) << 32 | u64::from(name)),
+            view.members(object).map(|(name, _)| u64::from(view.entry(name).extra) << 32 | u64::from(name)),
         );
-        let text = |packed: u64| tape.text(tape.entry(packed as u32));
+        let text = |packed: u64| view.text(view.entry(packed as u32));
         scratch.sort_unstable_by(|a, b| (a >> 32).cmp(&(b >> 32)).then_with(|| text(*a).cmp(text(*b))));
         scratch.iter().zip(scratch.iter().skip(1)).any(|(a, b)| a >> 32 == b >> 32 && text(*a) == text(*b))
     }
@@ -242,12 +245,12 @@ impl Parser<'_, '_> {
         }
         self.at += 1;
         let (index, classes) = self.string()?;
-        let entry = self.tape.entry(index);
+        let entry = self.tape.view().entry(index);
         if entry.end - entry.start > self.limits.max_key_bytes {
             let object = self.open.last().map_or(0, |f| f.index);
             return Err(Stop::Limit(object, "a member name is too long"));
         }
-        let hash = hash(self.tape.text(entry).as_bytes());
+        let hash = hash(self.tape.view().text(entry).as_bytes());
         if let Some(entry) = self.tape.entries.get_mut(index as usize) {
             entry.extra = hash;
         }
@@ -262,7 +265,7 @@ impl Parser<'_, '_> {
 
     #[inline]
     fn inspect(&self, index: u32, classes: Classes) -> Result<(), Stop> {
-        let text = self.tape.text(self.tape.entry(index)).as_bytes();
+        let text = self.tape.view().text(self.tape.view().entry(index)).as_bytes();
         match inspect::judge(text, classes, self.looking) {
             None => Ok(()),
             Some(attack) => Err(Stop::Attack(index, attack)),

@@ -50,6 +50,22 @@ pub(crate) struct Tape<'a> {
     pub(super) entries: Vec<Entry>,
 }
 
+/// A parsed document that owns its text: a constant of a schema.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    source: String,
+    decoded: String,
+    entries: Vec<Entry>,
+}
+
+/// A parsed document, as readers see it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'t> {
+    source: &'t str,
+    decoded: &'t str,
+    entries: &'t [Entry],
+}
+
 const NOTHING: Entry = Entry { kind: Kind::Null, copied: false, start: 0, end: 0, next: OPEN, extra: 0 };
 
 impl<'a> Tape<'a> {
@@ -57,22 +73,46 @@ impl<'a> Tape<'a> {
         Self { source, decoded: String::new(), entries: Vec::with_capacity(source.len() / 12 + 8) }
     }
 
+    /// What readers work with.
+    #[inline]
+    pub(crate) fn view(&self) -> View<'_> {
+        View { source: self.source, decoded: &self.decoded, entries: &self.entries }
+    }
+
+    /// A copy that owns its text.
+    pub(crate) fn into_owned(self) -> Owned {
+        Owned { source: self.source.to_owned(), decoded: self.decoded, entries: self.entries }
+    }
+}
+
+impl Owned {
+    /// What readers work with.
+    pub(crate) fn view(&self) -> View<'_> {
+        View { source: &self.source, decoded: &self.decoded, entries: &self.entries }
+    }
+}
+
+impl<'t> View<'t> {
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The entry at an index. Past the end there is a `null`, so that no reader can trap.
     #[inline]
-    pub(crate) fn entry(&self, index: u32) -> Entry {
+    pub(crate) fn entry(self, index: u32) -> Entry {
         self.entries.get(index as usize).copied().unwrap_or(NOTHING)
     }
 
     /// The text of a string, a member name or a number.
     #[inline]
-    pub(crate) fn text(&self, entry: Entry) -> &str {
-        let from = if entry.copied { self.decoded.as_str() } else { self.source };
+    pub(crate) fn text(self, entry: Entry) -> &'t str {
+        let from = if entry.copied { self.decoded } else { self.source };
         from.get(entry.start as usize..entry.end as usize).unwrap_or("")
     }
 
     /// Indices of the elements of an array.
-    #[cfg_attr(not(test), expect(dead_code, reason = "read by the evaluation of schemas"))]
-    pub(crate) fn elements(&self, array: u32) -> impl Iterator<Item = u32> + '_ {
+    pub(crate) fn elements(self, array: u32) -> impl Iterator<Item = u32> + use<'t> {
         let count = self.entry(array).extra;
         let mut at = array.saturating_add(1);
         (0..count).map(move |_| {
@@ -83,7 +123,7 @@ impl<'a> Tape<'a> {
     }
 
     /// Indices of the names and of the values of the members of an object.
-    pub(crate) fn members(&self, object: u32) -> impl Iterator<Item = (u32, u32)> + '_ {
+    pub(crate) fn members(self, object: u32) -> impl Iterator<Item = (u32, u32)> + use<'t> {
         let count = self.entry(object).extra;
         let mut at = object.saturating_add(1);
         (0..count).map(move |_| {
@@ -96,7 +136,7 @@ impl<'a> Tape<'a> {
 
     /// The JSON pointer (RFC 6901) of a value, for people. Names are the client's: what gets longer than
     /// 256 bytes ends at the last place that fits.
-    pub(crate) fn pointer(&self, target: u32) -> String {
+    pub(crate) fn pointer(self, target: u32) -> String {
         let mut pointer = String::new();
         let mut at = 0;
         while at < target {
@@ -129,12 +169,12 @@ impl<'a> Tape<'a> {
         pointer
     }
 
-    fn holds(&self, value: u32, target: u32) -> bool {
+    fn holds(self, value: u32, target: u32) -> bool {
         value <= target && target < self.entry(value).next
     }
 
     /// Like `elements`, but also inside a container that is still open: as far as it was read.
-    fn children(&self, container: u32, stride: u32) -> impl Iterator<Item = u32> + '_ {
+    fn children(self, container: u32, stride: u32) -> impl Iterator<Item = u32> + use<'t> {
         let end = self.entry(container).next.min(u32::try_from(self.entries.len()).unwrap_or(OPEN));
         let mut at = container.saturating_add(1);
         std::iter::from_fn(move || {

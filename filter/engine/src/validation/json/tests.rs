@@ -22,11 +22,11 @@ fn reads_values_into_a_tape() {
     let kinds: Vec<Kind> = tape.entries.iter().map(|e| e.kind).collect();
     use Kind::{Array, Null, Number, Object, String};
     assert_eq!(kinds, [Object, String, Array, Number, String, String, Null]);
-    let members: Vec<(u32, u32)> = tape.members(0).collect();
+    let members: Vec<(u32, u32)> = tape.view().members(0).collect();
     assert_eq!(members, [(1, 2), (5, 6)]);
-    assert_eq!(tape.elements(2).collect::<Vec<_>>(), [3, 4]);
-    assert_eq!(tape.text(tape.entry(4)), "x\n");
-    let pointers: Vec<_> = (0..7).map(|i| tape.pointer(i)).collect();
+    assert_eq!(tape.view().elements(2).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(tape.view().text(tape.view().entry(4)), "x\n");
+    let pointers: Vec<_> = (0..7).map(|i| tape.view().pointer(i)).collect();
     assert_eq!(pointers, ["", "/a", "/a", "/a/0", "/a/1", "/b", "/b"]);
 }
 

@@ -218,6 +218,6 @@ pub enum Format {
     JsonPointer,
     /// A relative JSON pointer.
     RelativeJsonPointer,
-    /// A regular expression.
-    Regex,
+    /// Base64 with padding, as OpenAPI means it.
+    Byte,
 }
