@@ -533,3 +533,7 @@ impl Route {
         if *rest { Some(left) } else { left.split('/').next() }
     }
 }
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;
