@@ -1,3 +1,116 @@
-//! Turns a bundle directory into a plan, with every check and every diagnostic.
+//! From a bundle directory to a plan, with every check and every diagnostic.
+//!
+//! [`compile_dir`] reads `bundle.yaml` and the files it names, and gives back a plan or a list of what is
+//! wrong, all of it at once. It goes through these steps, each a room of its own:
+//!
+//! 1. [`files`]: the bundle's files, none of which may lie outside of it, each with a cap on its size;
+//! 2. [`yaml`]: text becomes a tree in which every value knows where it was written;
+//! 3. [`shape`]: the tree is held against the JSON Schema of the language, and what does not fit is reported
+//!    and cut away, so that the rest can still be judged;
+//! 4. [`translate`]: what is written becomes what runs. Names are resolved, files are read, and everything
+//!    that a careful reviewer would refuse is refused.
+//!
+//! No plan comes out if there was a single error. The same files give the same plan, byte for byte, and
+//! the same diagnostics in the same order.
+#![forbid(unsafe_code)]
 
+pub mod canonical;
+pub mod diagnostic;
+pub mod files;
+pub mod render;
 pub mod schema;
+pub mod shape;
+pub mod suggest;
+pub mod translate;
+pub mod yaml;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bartizan_engine::plan::Plan;
+
+use diagnostic::{Diagnostic, Report, Severity};
+use files::Files;
+
+/// The file that every bundle has.
+pub const BUNDLE_FILE: &str = "bundle.yaml";
+
+/// The largest `bundle.yaml`, in bytes: room for tens of thousands of routes.
+pub const MAX_BUNDLE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What came of compiling a bundle.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The plan, if there was no error.
+    pub plan: Option<Plan>,
+    /// What is wrong or doubtful, in the order of the files and lines.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The text of every file that was read as text, for showing diagnostics.
+    pub sources: BTreeMap<String, String>,
+}
+
+impl Compiled {
+    /// The number of errors.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.diagnostics.iter().filter(|d| d.severity == Severity::Error).count()
+    }
+
+    /// The number of warnings.
+    #[must_use]
+    pub fn warnings(&self) -> usize {
+        self.diagnostics.iter().filter(|d| d.severity == Severity::Warning).count()
+    }
+
+    /// All diagnostics as text for people.
+    #[must_use]
+    pub fn render(&self, colour: bool) -> String {
+        render::text(&self.diagnostics, &self.sources, colour)
+    }
+}
+
+/// Compiles the bundle in a directory.
+#[must_use]
+pub fn compile_dir(directory: &Path) -> Compiled {
+    compile(Files::directory(directory))
+}
+
+/// Compiles a bundle from files in memory, by their paths relative to the bundle.
+#[must_use]
+pub fn compile_files(files: BTreeMap<String, Vec<u8>>) -> Compiled {
+    compile(Files::memory(files))
+}
+
+/// Compiles a bundle that is a single `bundle.yaml`.
+#[must_use]
+pub fn compile_str(bundle: &str) -> Compiled {
+    compile_files(BTreeMap::from([(BUNDLE_FILE.to_owned(), bundle.as_bytes().to_vec())]))
+}
+
+fn compile(mut files: Files) -> Compiled {
+    let mut report = Report::default();
+    let plan = compile_reporting(&mut files, &mut report);
+    let diagnostics = report.finish();
+    let failed = diagnostics.iter().any(|d| d.severity == Severity::Error);
+    Compiled { plan: plan.filter(|_| !failed), diagnostics, sources: files.into_texts() }
+}
+
+fn compile_reporting(files: &mut Files, report: &mut Report) -> Option<Plan> {
+    let text = match files.read_text(BUNDLE_FILE, MAX_BUNDLE_BYTES) {
+        Ok(text) => text,
+        Err(problem) => {
+            report.push(problem.into_diagnostic(BUNDLE_FILE));
+            return None;
+        }
+    };
+    let mut tree = yaml::load(BUNDLE_FILE, &text, report)?;
+    // Names are taken before anything is cut away: a limit that is itself wrong is still a known limit.
+    let names = translate::Names::of(&tree);
+    let whole = shape::check_bundle(&mut tree, report);
+    let bundle = shape::bundle(&tree, report)?;
+    Some(translate::plan(
+        &translate::Input { bundle: &bundle, tree: &tree, names: &names, whole },
+        files,
+        report,
+    ))
+}

@@ -1,0 +1,107 @@
+//! What the compiler has to say, and to whom: an operator who can fix it.
+
+use std::collections::BTreeSet;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// No plan comes out.
+    Error,
+    /// A plan comes out, and may not be what was meant.
+    Warning,
+}
+
+impl Severity {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// A place in a file. Lines and columns count from one, columns and lengths in characters; a line of zero
+/// stands for the file as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The line.
+    pub line: u32,
+    /// The column of the first character.
+    pub column: u32,
+    /// The number of characters on that line.
+    pub length: u32,
+}
+
+/// One thing that is wrong or doubtful.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Diagnostic {
+    /// The file, relative to the bundle.
+    pub file: String,
+    /// Where in the file.
+    pub span: Span,
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable code, for suppressing and for searching.
+    pub code: &'static str,
+    /// What is wrong, with the offending value: lower case, one line, no full stop.
+    pub message: String,
+    /// What to do about it, in the same style. Never empty.
+    pub help: String,
+}
+
+/// Collects diagnostics.
+#[derive(Debug, Default)]
+pub struct Report {
+    diagnostics: BTreeSet<Diagnostic>,
+}
+
+impl Report {
+    /// Adds a diagnostic.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.insert(diagnostic);
+    }
+
+    /// Adds an error in `bundle.yaml`.
+    pub fn error(
+        &mut self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.add(Severity::Error, code, span, message.into(), help.into());
+    }
+
+    /// Adds a warning in `bundle.yaml`.
+    pub fn warning(
+        &mut self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.add(Severity::Warning, code, span, message.into(), help.into());
+    }
+
+    fn add(&mut self, severity: Severity, code: &'static str, span: Span, message: String, help: String) {
+        let file = crate::BUNDLE_FILE.to_owned();
+        self.push(Diagnostic { file, span, severity, code, message, help });
+    }
+
+    /// Whether there is an error so far.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// All diagnostics, `bundle.yaml` first, then the other files by name; in a file from top to bottom.
+    #[must_use]
+    pub fn finish(self) -> Vec<Diagnostic> {
+        let mut all: Vec<_> = self.diagnostics.into_iter().collect();
+        // The set has already sorted by file and place; the sort is stable.
+        all.sort_by_key(|d| d.file != crate::BUNDLE_FILE);
+        all
+    }
+}

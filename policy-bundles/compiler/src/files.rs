@@ -1,0 +1,256 @@
+//! The files of a bundle. A bundle may come from a stranger: nothing outside of its directory is read, and
+//! nothing larger than its cap.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::{Diagnostic, Severity, Span};
+
+/// Where the files are.
+#[derive(Debug)]
+enum Store {
+    Directory(PathBuf),
+    Memory(BTreeMap<String, Vec<u8>>),
+}
+
+/// The files of a bundle, and the text of those that were read.
+#[derive(Debug)]
+pub struct Files {
+    store: Store,
+    read: BTreeMap<String, Result<String, FileProblem>>,
+    /// What is shown of a file; of one that is not UTF-8, as much as can be shown.
+    texts: BTreeMap<String, String>,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileProblem {
+    /// A stable code.
+    pub code: &'static str,
+    /// Where in the file, if it could be read at all.
+    pub span: Option<Span>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+impl FileProblem {
+    fn new(code: &'static str, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { code, span: None, message: message.into(), help: help.into() }
+    }
+
+    /// The problem as an error in the file itself.
+    #[must_use]
+    pub fn into_diagnostic(self, file: &str) -> Diagnostic {
+        Diagnostic {
+            file: file.to_owned(),
+            span: self.span.unwrap_or_default(),
+            severity: Severity::Error,
+            code: self.code,
+            message: self.message,
+            help: self.help,
+        }
+    }
+}
+
+impl Files {
+    /// The files of a directory.
+    #[must_use]
+    pub fn directory(path: &Path) -> Self {
+        Self { store: Store::Directory(path.to_owned()), read: BTreeMap::new(), texts: BTreeMap::new() }
+    }
+
+    /// Files in memory, by relative path.
+    #[must_use]
+    pub fn memory(files: BTreeMap<String, Vec<u8>>) -> Self {
+        Self { store: Store::Memory(files), read: BTreeMap::new(), texts: BTreeMap::new() }
+    }
+
+    /// The texts that were read, by path.
+    #[must_use]
+    pub fn into_texts(self) -> BTreeMap<String, String> {
+        self.texts
+    }
+
+    /// Reads a file as UTF-8, without a byte order mark.
+    ///
+    /// # Errors
+    /// When it is missing, too large, outside of the bundle, or not UTF-8.
+    pub fn read_text(&mut self, path: &str, most: u64) -> Result<String, FileProblem> {
+        if let Some(before) = self.read.get(path) {
+            return before.clone();
+        }
+        let result = self.read_new(path, most);
+        self.read.insert(path.to_owned(), result.clone());
+        result
+    }
+
+    fn read_new(&mut self, path: &str, most: u64) -> Result<String, FileProblem> {
+        let bytes = match &self.store {
+            Store::Memory(files) => match files.get(path) {
+                Some(bytes) if length(bytes) > most => Err(too_large(path, most)),
+                Some(bytes) => Ok(bytes.clone()),
+                None => Err(missing(path, files.keys().map(String::as_str))),
+            },
+            Store::Directory(directory) => read(directory, path, most),
+        }?;
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        match std::str::from_utf8(bytes) {
+            Ok(text) => {
+                self.texts.insert(path.to_owned(), text.to_owned());
+                Ok(text.to_owned())
+            }
+            Err(error) => {
+                let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+                let text = String::from_utf8_lossy(bytes).into_owned();
+                self.texts.insert(path.to_owned(), text);
+                Err(not_utf8(path, good))
+            }
+        }
+    }
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+fn read(directory: &Path, path: &str, most: u64) -> Result<Vec<u8>, FileProblem> {
+    let root = directory.canonicalize().map_err(|_| {
+        FileProblem::new(
+            "bundle-missing",
+            format!("there is no directory `{}`", directory.display()),
+            "name a bundle directory, or make one with `bartizan init DIR`",
+        )
+    })?;
+    if !root.is_dir() {
+        return Err(FileProblem::new(
+            "bundle-missing",
+            format!("`{}` is not a directory", directory.display()),
+            "name the directory that has the `bundle.yaml`",
+        ));
+    }
+    let resolved = root.join(path).canonicalize().map_err(|_| {
+        let beside: Vec<String> = beside(&root, path);
+        missing(path, beside.iter().map(String::as_str))
+    })?;
+    // A symbolic link may point anywhere on the machine that compiles.
+    if !resolved.starts_with(&root) {
+        return Err(FileProblem::new(
+            "file-outside",
+            format!("`{path}` leads out of the bundle directory"),
+            "a bundle carries all its files; copy the file into it instead of linking to it",
+        ));
+    }
+    let unreadable = |why: &dyn std::fmt::Display| {
+        FileProblem::new(
+            "file-unreadable",
+            format!("`{path}` cannot be read: {why}"),
+            "check its permissions",
+        )
+    };
+    let metadata = resolved.metadata().map_err(|e| unreadable(&e))?;
+    if !metadata.is_file() {
+        return Err(FileProblem::new(
+            "file-missing",
+            format!("`{path}` is not a file"),
+            "name a regular file of the bundle",
+        ));
+    }
+    let file = std::fs::File::open(&resolved).map_err(|e| unreadable(&e))?;
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| unreadable(&e))?;
+    if length(&bytes) > most {
+        return Err(too_large(path, most));
+    }
+    Ok(bytes)
+}
+
+/// The files that stand where a missing file was looked for, relative to the bundle.
+fn beside(root: &Path, path: &str) -> Vec<String> {
+    let parent = Path::new(path).parent().unwrap_or(Path::new(""));
+    let Ok(entries) = std::fs::read_dir(root.join(parent)) else { return Vec::new() };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .take(1000)
+        .filter_map(|entry| parent.join(entry.file_name()).to_str().map(str::to_owned))
+        .collect();
+    names.sort();
+    names
+}
+
+fn missing<'n>(path: &str, others: impl Iterator<Item = &'n str>) -> FileProblem {
+    if path == crate::BUNDLE_FILE {
+        return FileProblem::new(
+            "bundle-missing",
+            "there is no `bundle.yaml`",
+            "name a bundle directory, or make one with `bartizan init DIR`",
+        );
+    }
+    let help = match crate::suggest::nearest(path, others) {
+        Some(other) => format!("did you mean `{other}`?"),
+        None => "put the file into the bundle directory, and name it by its path from there".to_owned(),
+    };
+    FileProblem::new("file-missing", format!("there is no file `{path}` in the bundle"), help)
+}
+
+fn too_large(path: &str, most: u64) -> FileProblem {
+    FileProblem::new(
+        "file-too-large",
+        format!("`{path}` is larger than {most} bytes"),
+        "make it smaller, or split the bundle",
+    )
+}
+
+fn not_utf8(path: &str, good: &[u8]) -> FileProblem {
+    let text = String::from_utf8_lossy(good);
+    let line = text.matches('\n').count().saturating_add(1);
+    let column = text.rsplit('\n').next().map_or(0, |last| last.chars().count()).saturating_add(1);
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    FileProblem {
+        code: "file-not-utf8",
+        span: Some(Span { line: count(line), column: count(column), length: 1 }),
+        message: format!("`{path}` is not UTF-8 text"),
+        help: "save the file as UTF-8".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_out_of_the_bundle_are_refused() {
+        let base = std::env::temp_dir().join(format!("bartizan-files-{}", std::process::id()));
+        let bundle = base.join("bundle");
+        std::fs::create_dir_all(&bundle).unwrap();
+        std::fs::write(base.join("secret.pem"), "secret").unwrap();
+        std::fs::write(bundle.join("inside.pem"), "inside").unwrap();
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(base.join("secret.pem"), bundle.join("out.pem")).unwrap();
+            std::os::unix::fs::symlink(bundle.join("inside.pem"), bundle.join("in.pem")).unwrap();
+        }
+        let mut files = Files::directory(&bundle);
+        assert_eq!(files.read_text("inside.pem", 100).unwrap(), "inside");
+        assert_eq!(files.read_text("inside.pem", 3).unwrap(), "inside", "read once, kept");
+        #[cfg(unix)]
+        {
+            assert_eq!(files.read_text("out.pem", 100).unwrap_err().code, "file-outside");
+            assert_eq!(files.read_text("in.pem", 100).unwrap(), "inside");
+        }
+        assert_eq!(files.read_text("../secret.pem", 100).unwrap_err().code, "file-outside");
+        assert_eq!(files.read_text("insid.pem", 100).unwrap_err().help, "did you mean `inside.pem`?");
+        std::fs::write(bundle.join("large"), vec![b'x'; 101]).unwrap();
+        assert_eq!(files.read_text("large", 100).unwrap_err().code, "file-too-large");
+        std::fs::remove_dir_all(&base).unwrap();
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_found() {
+        let mut files = Files::memory(BTreeMap::from([("a".to_owned(), b"x\nab\xff".to_vec())]));
+        let problem = files.read_text("a", 100).unwrap_err();
+        assert_eq!(problem.span, Some(Span { line: 2, column: 3, length: 1 }));
+    }
+}

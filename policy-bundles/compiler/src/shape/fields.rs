@@ -1,0 +1,174 @@
+//! Fields of mappings: unknown ones, missing ones, and choices between several mappings.
+
+use serde_json::Value as Json;
+
+use super::{Checker, Place, Schema};
+use crate::suggest;
+use crate::yaml::{Key, Node, Value};
+
+impl<'s> Checker<'s, '_> {
+    pub(super) fn check_object(&mut self, schema: &'s Schema, node: &mut Node, place: &Place<'_>) -> bool {
+        let Value::Map(members) = &mut node.value else { return self.wrong_type(&[schema], node, place) };
+        let properties = schema.get("properties").and_then(Json::as_object);
+        let required: Vec<&str> = schema
+            .get("required")
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Json::as_str)
+            .collect();
+        let missing: Vec<&&str> =
+            required.iter().filter(|field| !members.iter().any(|(key, _)| key.text == **field)).collect();
+        for field in &missing {
+            let about =
+                properties.and_then(|p| p.get(**field)).and_then(|f| self.description(f)).unwrap_or_default();
+            let message = format!("the field `{field}` is missing{}", place.inside());
+            self.error("missing-field", place.span, message, format!("add `{field}:`{about}"));
+        }
+        let mut sound = missing.is_empty();
+        let names = schema.get("propertyNames");
+        let others = schema.get("additionalProperties").filter(|s| s.as_bool() != Some(false));
+        members.retain_mut(|(key, value)| {
+            let path = place.member(&key.text);
+            let here = Place { path: &path, span: key.span };
+            let fits = match (properties.and_then(|p| p.get(&key.text)), others) {
+                (Some(property), _) => self.check(property, value, &here),
+                (None, Some(other)) => {
+                    let good_name = names.is_none_or(|rule| self.check_name(rule, key, &here));
+                    self.check(other, value, &here) && good_name
+                }
+                (None, None) => {
+                    self.unknown_field(properties, key, place);
+                    false
+                }
+            };
+            // What cannot do without this field goes as well; it has been reported.
+            sound &= fits || !required.contains(&key.text.as_str());
+            fits
+        });
+        sound
+    }
+
+    /// The name of a member that the bundle's author has chosen.
+    fn check_name(&mut self, rule: &'s Json, key: &Key, place: &Place<'_>) -> bool {
+        let format = self.resolve(rule).and_then(|r| r.get("format")).and_then(Json::as_str);
+        match format.and_then(|format| bartizan_spec::text::check(format, &key.text)) {
+            Some(Err(problem)) => {
+                self.error("bad-name", place.span, problem.message, problem.help);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Exactly one of several mappings, told apart by the field that each needs.
+    pub(super) fn check_choice(
+        &mut self,
+        choices: &[&'s Schema],
+        words: &[&'s str],
+        node: &mut Node,
+        place: &Place<'_>,
+    ) -> bool {
+        let needed = |choice: &&'s Schema| choice.get("required")?.as_array()?.first()?.as_str();
+        let marks: Vec<&'s str> = choices.iter().filter_map(needed).collect();
+        let there: Vec<&Key> = node.keys().filter(|key| marks.contains(&key.text.as_str())).collect();
+        match there.as_slice() {
+            [one] => {
+                let chosen = choices.iter().find(|choice| needed(choice) == Some(one.text.as_str()));
+                match chosen {
+                    Some(chosen) => self.check_object(chosen, node, place),
+                    None => false,
+                }
+            }
+            [] => {
+                let unknown = node.keys().next().map(|key| (key.text.clone(), key.span));
+                let all = suggest::list(&marks);
+                let or_word =
+                    if words.is_empty() { String::new() } else { format!(", or {}", suggest::list(words)) };
+                let (span, message, help) = match unknown {
+                    Some((key, span)) => {
+                        let help = match suggest::nearest(&key, marks.iter().copied()) {
+                            Some(mark) => format!("did you mean `{mark}`?"),
+                            None => format!("write one of {all}{or_word}"),
+                        };
+                        (span, format!("unknown field `{key}`{}", place.inside()), help)
+                    }
+                    None => {
+                        let message = format!("`{}` is an empty mapping", place.path);
+                        (place.span, message, format!("write one of {all}{or_word}"))
+                    }
+                };
+                self.error("unknown-field", span, message, help);
+                false
+            }
+            [first, second, ..] => {
+                let message =
+                    format!("`{}` and `{}` exclude each other{}", first.text, second.text, place.inside());
+                let span = second.span;
+                self.error("exclusive-fields", span, message, "keep one of them");
+                false
+            }
+        }
+    }
+
+    fn unknown_field(&mut self, properties: Option<&'s Schema>, key: &Key, place: &Place<'_>) {
+        let known: Vec<&str> = properties.into_iter().flat_map(Schema::keys).map(String::as_str).collect();
+        let help = match suggest::nearest(&key.text, known.iter().copied()) {
+            Some(field) => format!("did you mean `{field}`?"),
+            None => match (taught(&key.text), properties.and_then(|p| self.home_of(p, &key.text))) {
+                (_, Some(home)) => format!("it belongs under `{home}`"),
+                (Some(lesson), None) => lesson.to_owned(),
+                (None, None) => format!("the fields here are {}", suggest::list(&known)),
+            },
+        };
+        let message = format!("unknown field `{}`{}", crate::yaml::shorten(&key.text), place.inside());
+        self.error("unknown-field", key.span, message, help);
+    }
+
+    /// The field here that has a field of this name in it.
+    fn home_of(&self, properties: &'s Schema, name: &str) -> Option<&'s str> {
+        properties
+            .iter()
+            .find(|(_, property)| {
+                let resolved = self.resolve(property);
+                resolved.and_then(|r| r.get("properties")).is_some_and(|p| p.get(name).is_some())
+            })
+            .map(|(field, _)| field.as_str())
+    }
+
+    /// What a field is for, as the rest of a sentence.
+    fn description(&self, property: &'s Json) -> Option<String> {
+        let own = property.get("description");
+        let text = own.or_else(|| self.resolve(property)?.get("description"))?.as_str()?;
+        let sentence = text.split(". ").next()?.trim_end_matches('.');
+        let mut letters = sentence.chars();
+        let first = letters.next()?.to_lowercase();
+        Some(format!(" {first}{}", letters.as_str()))
+    }
+}
+
+/// Fields that people bring from other tools or from what this language will have later.
+fn taught(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "match" => "write `path`, `methods` and `hosts` directly in the route",
+        "when" | "condition" => "conditions are not part of this version; use permissions",
+        "mode" => "every bundle is enforced in this version; remove the field",
+        "cors" => "this version does not answer CORS requests; remove the field",
+        "ban" => "bans are not part of this version; use a slower `rate`",
+        "remote" | "jwks_uri" | "jwksUri" => {
+            "put the key set into the bundle: `keys: {jwks: keys/issuer.jwks.json}`"
+        }
+        "api_keys" | "basic" | "mtls" => "this version authenticates with `jwt`",
+        "version" => {
+            "the language version is `apiVersion: bartizan/v1`; the bundle's own number is `revision`"
+        }
+        "auth" | "authorization" | "role" | "permission" | "public" => {
+            "a route says who may use it with `access`"
+        }
+        "schema" => "a schema belongs under `body`: `body: {json: {schema: schemas/x.json}}`",
+        "timeout" | "upstream" | "backend" | "service" => {
+            "upstreams are the proxy's business, not the policy's"
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,279 @@
+//! Issuers.
+
+use bartizan_engine::authentication::plan as engine;
+use bartizan_spec::authentication::{Algorithm, Jwt, Keys, TokenSource};
+
+use super::{Input, headers, keys};
+use crate::diagnostic::Report;
+use crate::files::Files;
+use crate::yaml::Cursor;
+
+/// The most clock skew: more would make expiry a suggestion.
+const MAX_LEEWAY_S: u64 = 600;
+
+pub(super) fn translate(
+    input: &Input<'_>,
+    files: &mut Files,
+    report: &mut Report,
+) -> engine::AuthenticationPlan {
+    let all = input.root().get("authentication").get("jwt");
+    let issuers = &input.bundle.authentication.jwt;
+    let mut plans = Vec::new();
+    for (index, jwt) in issuers.iter().enumerate() {
+        let at = all.item(index);
+        let before = issuers.get(..index).unwrap_or_default();
+        if before.iter().any(|other| other.name == jwt.name) {
+            let message = format!("there are two issuers named `{}`", jwt.name);
+            report.error("issuer-twice", at.get("name").span(), message, "give each a name of its own");
+        }
+        if before.iter().any(|other| other.issuer == jwt.issuer) {
+            let message = format!("the issuer `{}` is there twice", jwt.issuer);
+            report.error(
+                "issuer-twice",
+                at.get("issuer").span(),
+                message,
+                "put its keys, audiences and algorithms into one entry: a token is judged by the issuer it names",
+            );
+        }
+        plans.push(issuer(jwt, at, files, report));
+    }
+    engine::AuthenticationPlan { jwt: plans }
+}
+
+fn issuer(jwt: &Jwt, at: Cursor<'_>, files: &mut Files, report: &mut Report) -> engine::JwtPlan {
+    if jwt.audiences.is_empty() {
+        report.warning(
+            "no-audience",
+            at.get("name").span(),
+            format!(
+                "the issuer `{}` has no `audiences`: tokens meant for other services are accepted",
+                jwt.name
+            ),
+            "add `audiences:` with the name of this service in the tokens' `aud`",
+        );
+    }
+    twice(&jwt.audiences, at.get("audiences"), "audience", report);
+    twice(&jwt.algorithms, at.get("algorithms"), "algorithm", report);
+    twice(&jwt.from, at.get("from"), "place", report);
+    check_sources(jwt, at, report);
+    check_forwarded(jwt, at, report);
+    let leeway_s = seconds(jwt.leeway, at.get("leeway"), report);
+    if leeway_s > MAX_LEEWAY_S {
+        report.error(
+            "leeway-long",
+            at.get("leeway").span(),
+            format!("a leeway of `{}` makes expired tokens good for that long", jwt.leeway),
+            "the most is `10m`; a minute is plenty for clocks that are kept",
+        );
+    }
+    let require = at.get("require");
+    let max_lifetime_s = jwt.require.max_lifetime.map(|lifetime| {
+        let here = require.get("max_lifetime");
+        if lifetime.millis() == 0 {
+            report.error(
+                "lifetime-zero",
+                here.span(),
+                "no token has a lifetime of zero",
+                "write such as `24h`",
+            );
+        }
+        if !jwt.require.expiry {
+            report.error(
+                "lifetime-without-expiry",
+                here.span(),
+                "a longest lifetime needs tokens that expire, and `expiry` is false",
+                "remove `expiry: false`, or `max_lifetime`",
+            );
+        }
+        seconds(lifetime, here, report)
+    });
+    let claims = jwt.require.claims.0.iter();
+    engine::JwtPlan {
+        name: jwt.name.as_str().to_owned(),
+        at: at.at(),
+        issuer: jwt.issuer.as_str().to_owned(),
+        audiences: jwt.audiences.iter().map(|a| a.as_str().to_owned()).collect(),
+        algorithms: jwt.algorithms.iter().copied().map(algorithm).collect(),
+        keys: key_source(jwt, at, files, report),
+        from: jwt.from.iter().map(source).collect(),
+        forward_token: jwt.forward_token,
+        require_expiry: jwt.require.expiry,
+        max_lifetime_s,
+        leeway_s,
+        require_type: jwt.require.token_type.as_ref().map(|t| t.as_str().to_owned()),
+        require_claims: claims.map(|(path, value)| (path.as_str().to_owned(), value.clone())).collect(),
+        subject: jwt.map.subject.as_str().to_owned(),
+        roles: jwt.map.roles.0.iter().map(|path| path.as_str().to_owned()).collect(),
+        permissions: jwt.map.permissions.0.iter().map(|path| path.as_str().to_owned()).collect(),
+        forward_claims: jwt
+            .forward
+            .headers
+            .0
+            .iter()
+            .map(|(header, path)| (header.as_str().to_owned(), path.as_str().to_owned()))
+            .collect(),
+    }
+}
+
+fn seconds(duration: bartizan_spec::units::Duration, at: Cursor<'_>, report: &mut Report) -> u64 {
+    duration.whole_seconds().unwrap_or_else(|| {
+        report.error(
+            "not-whole-seconds",
+            at.span(),
+            format!("`{duration}` is not a whole number of seconds"),
+            "times in tokens count seconds; write whole seconds",
+        );
+        0
+    })
+}
+
+fn twice<T: PartialEq>(list: &[T], at: Cursor<'_>, what: &str, report: &mut Report) {
+    for (index, item) in list.iter().enumerate() {
+        if list.iter().take(index).any(|other| other == item) {
+            let message = format!("this {what} is listed twice");
+            report.error("listed-twice", at.item(index).span(), message, "remove one of them");
+        }
+    }
+}
+
+fn check_sources(jwt: &Jwt, at: Cursor<'_>, report: &mut Report) {
+    for (index, source) in jwt.from.iter().enumerate() {
+        let TokenSource::Header { header, .. } = source else { continue };
+        let here = at.get("from").item(index).get("header").span();
+        if header.as_str() == "cookie" {
+            report.error(
+                "header-protected",
+                here,
+                "the header `cookie` holds many values and is no token",
+                "write `{cookie: name}` for a token in a cookie",
+            );
+        } else if headers::is_of_the_connection(header.as_str()) || header.as_str() == "host" {
+            let message = format!("the header `{header}` belongs to the connection and carries no token");
+            report.error("header-protected", here, message, "use `authorization`, or a header of your own");
+        }
+    }
+}
+
+/// Headers that mean something to every upstream already; a claim in them would be taken for that.
+const TAKEN: [&str; 8] = [
+    "authorization",
+    "cookie",
+    "content-type",
+    "forwarded",
+    "host",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
+fn check_forwarded(jwt: &Jwt, at: Cursor<'_>, report: &mut Report) {
+    let forward = at.get("forward").get("headers");
+    for header in jwt.forward.headers.0.keys() {
+        let name = header.as_str();
+        if TAKEN.contains(&name) || headers::is_of_the_connection(name) {
+            report.error(
+                "header-protected",
+                forward.key_of(name),
+                format!("the header `{name}` has a meaning of its own and cannot carry a claim"),
+                "use a header of your own, such as `x-auth-subject`",
+            );
+        }
+        let read = jwt
+            .from
+            .iter()
+            .any(|s| matches!(s, TokenSource::Header { header, .. } if header.as_str() == name));
+        if read {
+            report.error(
+                "header-identity",
+                forward.key_of(name),
+                format!(
+                    "the header `{name}` is where tokens are looked for, and cannot carry a claim as well"
+                ),
+                "give one of the two another name",
+            );
+        }
+    }
+}
+
+fn source(source: &TokenSource) -> engine::TokenSource {
+    match source {
+        TokenSource::Header { header, scheme } => engine::TokenSource::Header {
+            name: header.as_str().to_owned(),
+            scheme: scheme.as_ref().map(|s| s.as_str().to_owned()),
+        },
+        TokenSource::Cookie { cookie } => engine::TokenSource::Cookie { name: cookie.as_str().to_owned() },
+        TokenSource::Query { query } => engine::TokenSource::Query { name: query.as_str().to_owned() },
+    }
+}
+
+fn key_source(jwt: &Jwt, at: Cursor<'_>, files: &mut Files, report: &mut Report) -> engine::KeySource {
+    let keys = at.get("keys");
+    let accepted: Vec<engine::Algorithm> = jwt.algorithms.iter().copied().map(algorithm).collect();
+    match &jwt.keys {
+        Keys::Secret(secret) => {
+            let here = keys.get("secret").get("env").span();
+            keys::check_secret(&accepted, at.get("algorithms"), here, report);
+            engine::KeySource::Secret { env: secret.env.as_str().to_owned() }
+        }
+        Keys::JwksInline(text) => {
+            let here = keys.get("jwks_inline").span();
+            engine::KeySource::Jwks(keys::jwks("the key set", text, &accepted, here, report))
+        }
+        Keys::Jwks(file) => {
+            let here = keys.get("jwks").span();
+            let text = read(file.as_str(), here, files, report).unwrap_or_default();
+            let name = format!("`{file}`");
+            let set = if text.is_empty() { text } else { keys::jwks(&name, &text, &accepted, here, report) };
+            engine::KeySource::Jwks(set)
+        }
+        Keys::Pem(file) => {
+            let here = keys.get("pem").span();
+            let text = read(file.as_str(), here, files, report);
+            let set = text.map(|text| keys::pem(file.as_str(), &text, &accepted, here, report));
+            engine::KeySource::Jwks(set.unwrap_or_default())
+        }
+    }
+}
+
+fn read(file: &str, here: crate::diagnostic::Span, files: &mut Files, report: &mut Report) -> Option<String> {
+    match files.read_text(file, keys::MAX_KEY_FILE_BYTES) {
+        Ok(text) if text.trim().is_empty() => {
+            report.error(
+                "keys-empty",
+                here,
+                format!("`{file}` is empty"),
+                "put the issuer's public keys there",
+            );
+            None
+        }
+        Ok(text) => Some(text),
+        Err(problem) => {
+            report.error(problem.code, here, problem.message, problem.help);
+            None
+        }
+    }
+}
+
+fn algorithm(algorithm: Algorithm) -> engine::Algorithm {
+    match algorithm {
+        Algorithm::HS256 => engine::Algorithm::HS256,
+        Algorithm::HS384 => engine::Algorithm::HS384,
+        Algorithm::HS512 => engine::Algorithm::HS512,
+        Algorithm::RS256 => engine::Algorithm::RS256,
+        Algorithm::RS384 => engine::Algorithm::RS384,
+        Algorithm::RS512 => engine::Algorithm::RS512,
+        Algorithm::PS256 => engine::Algorithm::PS256,
+        Algorithm::PS384 => engine::Algorithm::PS384,
+        Algorithm::PS512 => engine::Algorithm::PS512,
+        Algorithm::ES256 => engine::Algorithm::ES256,
+        Algorithm::ES384 => engine::Algorithm::ES384,
+        Algorithm::EdDSA => engine::Algorithm::EdDSA,
+    }
+}
+
+/// Whether any issuer maps claims to roles, and whether any maps claims to permissions.
+pub(super) fn maps(issuers: &[Jwt]) -> (bool, bool) {
+    let roles = issuers.iter().any(|jwt| !jwt.map.roles.0.is_empty());
+    let permissions = issuers.iter().any(|jwt| !jwt.map.permissions.0.is_empty());
+    (roles, permissions)
+}

@@ -1,0 +1,105 @@
+//! From what is written to what runs: one file per room.
+//!
+//! Everything here reads a bundle that has the right shape, and reports what is wrong with its meaning.
+
+mod authentication;
+mod authorization;
+mod headers;
+mod keys;
+mod limits;
+mod network;
+mod pem;
+mod profiles;
+mod routes;
+mod schemas;
+mod usage;
+mod validation;
+
+use std::collections::BTreeMap;
+
+use bartizan_engine::intake::plan::IntakePlan;
+use bartizan_engine::plan::{PLAN_VERSION, Plan};
+use bartizan_spec::bundle::Bundle;
+use bartizan_spec::intake::Intake;
+
+use crate::diagnostic::{Report, Span};
+use crate::files::Files;
+use crate::yaml::{Cursor, Node};
+
+/// The names that a bundle defines, whether or not what they stand for is right.
+#[derive(Debug)]
+pub struct Names {
+    limits: BTreeMap<String, Span>,
+    roles: BTreeMap<String, Span>,
+}
+
+impl Names {
+    /// The names in a tree.
+    #[must_use]
+    pub fn of(tree: &Node) -> Self {
+        let of = |field: &str| {
+            tree.get(field).into_iter().flat_map(Node::keys).map(|key| (key.text.clone(), key.span)).collect()
+        };
+        Self { limits: of("limits"), roles: of("roles") }
+    }
+}
+
+/// What is translated.
+#[derive(Debug)]
+pub struct Input<'i> {
+    /// The bundle, without what did not have the right shape.
+    pub bundle: &'i Bundle,
+    /// The tree it was read from, for places.
+    pub tree: &'i Node,
+    /// The names the bundle defines.
+    pub names: &'i Names,
+    /// Whether nothing was cut away. If something was, nothing is said about what seems to be missing.
+    pub whole: bool,
+}
+
+impl<'i> Input<'i> {
+    /// The root of the tree.
+    fn root(&self) -> Cursor<'i> {
+        Cursor::root(self.tree)
+    }
+}
+
+/// Translates the bundle. The plan counts only if no error was reported.
+pub fn plan(input: &Input<'_>, files: &mut Files, report: &mut Report) -> Plan {
+    let bundle = input.bundle;
+    let mut requirements = authorization::Requirements::default();
+    let mut validation = validation::Rules::default();
+    let authentication = authentication::translate(input, files, report);
+    let roles = authorization::roles(input, report);
+    let limits = limits::translate(input, report);
+    let routes = routes::translate(input, &mut requirements, &mut validation, files, report);
+    let headers = headers::translate(input, report);
+    let requirements = requirements.into_list();
+    if input.whole {
+        usage::check(input, &roles, &requirements, report);
+    }
+    Plan {
+        plan_version: PLAN_VERSION,
+        name: bundle.name.as_str().to_owned(),
+        revision: bundle.revision,
+        intake: intake(&bundle.intake),
+        network: network::translate(input),
+        authentication,
+        authorization: bartizan_engine::authorization::plan::AuthorizationPlan { roles, requirements },
+        limits,
+        validation: validation.into_plan(),
+        headers,
+        routes,
+    }
+}
+
+fn intake(intake: &Intake) -> IntakePlan {
+    IntakePlan {
+        max_path_bytes: intake.max_path.bytes_u32(),
+        max_query_bytes: intake.max_query.bytes_u32(),
+        max_query_parameters: intake.max_query_parameters,
+        max_headers: intake.max_headers,
+        max_headers_bytes: intake.max_headers_size.bytes_u32(),
+        max_header_value_bytes: intake.max_header_value.bytes_u32(),
+    }
+}

@@ -1,0 +1,150 @@
+//! What is defined and not used, or used and never granted. Nothing here stops a bundle but a route that
+//! nobody could ever pass.
+
+use std::collections::BTreeSet;
+
+use bartizan_engine::authorization::plan::RolePlan;
+use bartizan_spec::authorization::Access;
+use bartizan_spec::forms::OrNone;
+
+use super::{Input, authentication};
+use crate::diagnostic::Report;
+
+pub(super) fn check(input: &Input<'_>, roles: &[RolePlan], requirements: &[String], report: &mut Report) {
+    unused_limits(input, report);
+    let needing = input.bundle.routes.iter().position(|route| route.access != Access::Public);
+    if let Some(index) = needing
+        && input.bundle.authentication.jwt.is_empty()
+    {
+        report.error(
+            "no-issuer",
+            input.root().get("routes").item(index).get("access").span(),
+            "this route needs a token, and no issuer is trusted",
+            "add an issuer under `authentication: {jwt: [...]}`",
+        );
+        return;
+    }
+    grants(input, roles, requirements, report);
+    open_bodies(input, report);
+}
+
+fn unused_limits(input: &Input<'_>, report: &mut Report) {
+    let bundle = input.bundle;
+    let named = bundle.routes.iter().flat_map(|route| route.limits.iter().flatten());
+    let inherits = bundle.routes.iter().any(|route| route.limits.is_none());
+    let defaults = bundle.defaults.limits.iter().filter(|_| inherits);
+    let used: BTreeSet<_> = named.chain(defaults).collect();
+    for name in bundle.limits.0.keys().filter(|name| !used.contains(name)) {
+        report.warning(
+            "unused-limit",
+            input.root().get("limits").key_of(name.as_str()),
+            format!("the limit `{name}` holds for no route"),
+            "name it under `limits` of a route or under `defaults`, or remove it",
+        );
+    }
+}
+
+fn grants(input: &Input<'_>, roles: &[RolePlan], requirements: &[String], report: &mut Report) {
+    let (roles_mapped, permissions_mapped) = authentication::maps(&input.bundle.authentication.jwt);
+    let all = input.root().get("roles");
+    if !roles.is_empty() && !roles_mapped {
+        report.warning(
+            "roles-without-claim",
+            input.root().key_of("roles"),
+            "there are roles, and no issuer says which claim holds them",
+            "add `map: {roles: ...}` to an issuer",
+        );
+    }
+    for role in roles {
+        let useful =
+            role.permissions.iter().any(|grant| requirements.iter().any(|needed| may_cover(grant, needed)));
+        if !useful {
+            report.warning(
+                "role-without-effect",
+                all.key_of(&role.name),
+                format!("the role `{}` grants nothing that a route requires", role.name),
+                "check its permissions against those under `access`, or remove it",
+            );
+        }
+    }
+    if permissions_mapped {
+        return;
+    }
+    let mut reported: BTreeSet<&str> = BTreeSet::new();
+    for (index, route) in input.bundle.routes.iter().enumerate() {
+        let access = input.root().get("routes").item(index).get("access");
+        let (field, list) = match &route.access {
+            Access::Public | Access::Authenticated => continue,
+            Access::Permission(one) => ("permission", std::slice::from_ref(one)),
+            Access::All(list) => ("all", list.as_slice()),
+            Access::Any(list) => ("any", list.as_slice()),
+        };
+        for (item, requirement) in list.iter().enumerate() {
+            let needed = requirement.as_str();
+            let granted =
+                roles.iter().any(|role| role.permissions.iter().any(|grant| may_cover(grant, needed)));
+            if !granted && reported.insert(needed) {
+                report.warning(
+                    "permission-never-granted",
+                    access.get(field).item(item).span(),
+                    format!("no role grants `{needed}`, and no issuer maps permissions: nobody can pass"),
+                    "grant it to a role, or add `map: {permissions: ...}` to an issuer",
+                );
+            }
+        }
+    }
+}
+
+/// Whether a grant covers what is needed, for at least one value of its parameters.
+fn may_cover(grant: &str, needed: &str) -> bool {
+    if grant == "*" {
+        return true;
+    }
+    let mut granted = grant.splitn(3, ':');
+    let mut required = needed.splitn(3, ':');
+    let fits = |granted: Option<&str>, required: Option<&str>| granted == Some("*") || granted == required;
+    if !fits(granted.next(), required.next()) || !fits(granted.next(), required.next()) {
+        return false;
+    }
+    match (granted.next(), required.next()) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(granted), Some(required)) => granted == "*" || granted == required || required.contains('{'),
+    }
+}
+
+fn open_bodies(input: &Input<'_>, report: &mut Report) {
+    for (index, route) in input.bundle.routes.iter().enumerate() {
+        let limits = route.limits.as_ref().unwrap_or(&input.bundle.defaults.limits);
+        let body = matches!(&route.body, Some(OrNone::Some(_)));
+        if body && limits.is_empty() && route.access == Access::Public {
+            report.warning(
+                "public-body",
+                input.root().get("routes").item(index).key_of("body"),
+                "everybody may send bodies to this route, as often as they like",
+                "add a limit by `client.address`",
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_cover_as_the_engine_says() {
+        for (grant, needed, covers) in [
+            ("*", "a:b:c", true),
+            ("a:*", "a:b", true),
+            ("a:b", "a:b:{id}", true),
+            ("a:b:7", "a:b:{id}", true),
+            ("a:b:7", "a:b", false),
+            ("a:b:7", "a:b:8", false),
+            ("a:c", "a:b", false),
+            ("*:b", "a:b", true),
+        ] {
+            assert_eq!(may_cover(grant, needed), covers, "{grant} {needed}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The whole of `bundle.yaml`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::authentication::Authentication;
+use crate::authorization::Role;
+use crate::forms::Named;
+use crate::headers::Headers;
+use crate::intake::Intake;
+use crate::limits::Limit;
+use crate::network::Network;
+use crate::routes::{Defaults, Route};
+use crate::text::{BundleName, Name, RoleName};
+
+/// A policy bundle: everything Bartizan decides, in one file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    /// The version of the policy language.
+    #[serde(rename = "apiVersion")]
+    pub api_version: ApiVersion,
+    /// The name of the bundle.
+    pub name: BundleName,
+    /// The revision of the bundle: a number that grows with every release.
+    #[serde(default = "first_revision")]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
+    pub revision: u64,
+    /// What the bundle is for, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// What happens to a request that no route matches. It is refused, and this line only says so.
+    #[serde(default)]
+    pub default: Unmatched,
+    /// Caps on the request line and headers.
+    #[serde(default)]
+    pub intake: Intake,
+    /// Where requests may come from.
+    #[serde(default)]
+    pub network: Network,
+    /// Who requests may come from.
+    #[serde(default)]
+    pub authentication: Authentication,
+    /// Roles, by the name that tokens carry.
+    #[serde(default)]
+    pub roles: Named<RoleName, Role>,
+    /// Rate limits, by name; routes say which apply to them.
+    #[serde(default)]
+    pub limits: Named<Name, Limit>,
+    /// What holds for routes that do not say otherwise.
+    #[serde(default)]
+    pub defaults: Defaults,
+    /// The routes. What no route matches is refused.
+    #[schemars(length(min = 1))]
+    pub routes: Vec<Route>,
+    /// Header edits on requests and responses.
+    #[serde(default)]
+    pub headers: Headers,
+}
+
+/// The first revision of a bundle.
+#[must_use]
+pub fn first_revision() -> u64 {
+    1
+}
+
+/// The version of the policy language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ApiVersion {
+    /// The first version.
+    #[serde(rename = "bartizan/v1")]
+    V1,
+}
+
+/// What happens to a request that no route matches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unmatched {
+    /// It is refused with 404 and the reason `route-unknown`.
+    #[default]
+    Deny,
+}

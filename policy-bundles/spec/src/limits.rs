@@ -1,0 +1,48 @@
+//! Rate limits.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::forms::OneOrMany;
+use crate::units::Rate;
+
+/// The default number of slots.
+pub const DEFAULT_SLOTS: u32 = 16_384;
+
+/// A rate limit: one budget per key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// Whose budget it is.
+    pub key: LimitKey,
+    /// How much: one rate, or several that must all have something left.
+    pub rate: OneOrMany<Rate>,
+    /// How many requests may come at once, for the shortest rate. By default as many as its count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub burst: Option<u32>,
+    /// How many keys are told apart: a power of two from 256 to 1048576.
+    #[serde(default = "default_slots")]
+    #[schemars(range(min = 256, max = 1_048_576))]
+    pub slots: u32,
+}
+
+/// The default number of slots.
+#[must_use]
+pub fn default_slots() -> u32 {
+    DEFAULT_SLOTS
+}
+
+/// Whose budget a limit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LimitKey {
+    /// The client address (of IPv6 the /64), charged before authentication.
+    #[serde(rename = "client.address")]
+    ClientAddress,
+    /// The verified subject of the token, charged after authentication.
+    #[serde(rename = "identity.subject")]
+    IdentitySubject,
+    /// One budget for everybody together.
+    #[serde(rename = "everybody")]
+    Everybody,
+}

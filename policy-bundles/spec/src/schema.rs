@@ -1,0 +1,154 @@
+//! The JSON Schema of the language, for editors and for the compiler's structural check.
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+
+use crate::bundle::Bundle;
+
+/// The identifier of the schema: a name, not a place.
+pub const SCHEMA_ID: &str = "urn:bartizan:schema:bundle:v1";
+
+/// The JSON Schema (2020-12) of `bundle.yaml`.
+#[must_use]
+pub fn bundle_schema() -> Value {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let mut schema = generator.into_root_schema_for::<Bundle>().to_value();
+    tidy(&mut schema);
+    if let Value::Object(members) = &mut schema {
+        members.insert("$id".to_owned(), Value::String(SCHEMA_ID.to_owned()));
+        members.insert("title".to_owned(), Value::String("Bartizan policy bundle".to_owned()));
+    }
+    schema
+}
+
+/// The schema as it is committed: indented, with a line break at the end.
+#[must_use]
+pub fn bundle_schema_text() -> String {
+    format!("{:#}\n", bundle_schema())
+}
+
+/// Optional fields may be left out, which is not the same as being null: a field with nothing behind it is
+/// a mistake in a policy. So `null` goes from every alternative. Line breaks of doc comments go as well,
+/// and what only says how Rust holds a number.
+fn tidy(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            without_null(members);
+            members.values_mut().for_each(tidy);
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn without_null(members: &mut Map<String, Value>) {
+    if members.get("default").is_some_and(Value::is_null) {
+        members.remove("default");
+    }
+    if let Some(Value::String(format)) = members.get("format")
+        && (format.starts_with("uint") || format.starts_with("int"))
+    {
+        members.remove("format");
+    }
+    if let Some(Value::String(text)) = members.get_mut("description") {
+        *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    }
+    if let Some(Value::Array(types)) = members.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            members.insert("type".to_owned(), only);
+        }
+    }
+    let Some(Value::Array(alternatives)) = members.get_mut("anyOf") else { return };
+    alternatives.retain(|alternative| alternative.get("type").is_none_or(|kind| kind != "null"));
+    if let [Value::Object(only)] = alternatives.as_slice() {
+        let only = only.clone();
+        members.remove("anyOf");
+        for (key, value) in only {
+            members.entry(key).or_insert(value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn visit(value: &Value, see: &mut impl FnMut(&Map<String, Value>)) {
+        match value {
+            Value::Object(members) => {
+                see(members);
+                members.values().for_each(|v| visit(v, see));
+            }
+            Value::Array(items) => items.iter().for_each(|v| visit(v, see)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_format_has_a_rule_and_every_example_follows_it() {
+        let mut seen = 0;
+        visit(&bundle_schema(), &mut |members| {
+            let Some(Value::String(format)) = members.get("format") else { return };
+            let Some(Value::Array(examples)) = members.get("examples") else {
+                panic!("{format}: no examples")
+            };
+            for example in examples {
+                let text = example.as_str().unwrap();
+                assert_eq!(crate::text::check(format, text), Some(Ok(())), "{format}: {text}");
+            }
+            seen += 1;
+        });
+        assert!(seen >= 20, "{seen}");
+    }
+
+    #[test]
+    fn nothing_may_be_null_and_every_object_is_closed() {
+        visit(&bundle_schema(), &mut |members| {
+            assert!(members.get("type").is_none_or(|t| t != "null"), "{members:?}");
+            if members.contains_key("properties") && members.get("type").is_some_and(|t| t == "object") {
+                assert_eq!(members.get("additionalProperties"), Some(&Value::Bool(false)), "{members:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn every_field_is_described() {
+        let schema = bundle_schema();
+        let mut undescribed = Vec::new();
+        let text = schema.clone();
+        visit(&text, &mut |members| {
+            let Some(Value::Object(properties)) = members.get("properties") else { return };
+            for (name, property) in properties {
+                let referenced = property
+                    .get("$ref")
+                    .and_then(Value::as_str)
+                    .and_then(|r| schema.pointer(r.trim_start_matches('#')))
+                    .is_some_and(|target| target.get("description").is_some());
+                // The one property of an alternative is described by the alternative.
+                let alternative = properties.len() == 1 && members.contains_key("description");
+                if property.get("description").is_none() && !referenced && !alternative {
+                    undescribed.push(name.clone());
+                }
+            }
+        });
+        assert!(undescribed.is_empty(), "{undescribed:?}");
+    }
+
+    /// Run with `BARTIZAN_BLESS=1` to write the file anew.
+    #[test]
+    fn the_committed_schema_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/bundle.schema.json");
+        let current = bundle_schema_text();
+        if std::env::var_os("BARTIZAN_BLESS").is_some() {
+            std::fs::write(path, &current).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            committed == current,
+            "policy-bundles/schema/bundle.schema.json is not what the spec says; \
+             run `BARTIZAN_BLESS=1 cargo test -p bartizan-spec` and commit it"
+        );
+    }
+}
