@@ -17,6 +17,7 @@
 pub mod canonical;
 pub mod diagnostic;
 pub mod files;
+pub mod locate;
 pub mod render;
 pub mod schema;
 pub mod shape;
@@ -27,7 +28,8 @@ pub mod yaml;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bartizan_engine::plan::Plan;
+use bartizan_engine::pipeline::{Engine, Surroundings};
+use bartizan_engine::plan::{MAX_PLAN_BYTES, Plan};
 
 use diagnostic::{Diagnostic, Report, Severity};
 use files::Files;
@@ -108,9 +110,35 @@ fn compile_reporting(files: &mut Files, report: &mut Report) -> Option<Plan> {
     let names = translate::Names::of(&tree);
     let whole = shape::check_bundle(&mut tree, report);
     let bundle = shape::bundle(&tree, report)?;
-    Some(translate::plan(
-        &translate::Input { bundle: &bundle, tree: &tree, names: &names, whole },
-        files,
-        report,
-    ))
+    let input = translate::Input { bundle: &bundle, tree: &tree, names: &names, whole };
+    let plan = translate::plan(&input, files, report);
+    if !report.failed() {
+        try_to_load(&plan, &tree, report);
+    }
+    Some(plan)
+}
+
+/// Has the engine load the plan, exactly as the filter will: what the proxy would refuse never leaves here.
+fn try_to_load(plan: &Plan, tree: &yaml::Node, report: &mut Report) {
+    let here = yaml::Cursor::root(tree).span();
+    // Any secret will do that is long enough for the longest hash; the real one is in the proxy's VM.
+    let secret = |_: &str| Some(vec![0x5a; 64]);
+    let surroundings = Surroundings { secret: &secret, seed: [0, 0] };
+    if let Err(error) = Engine::load(plan.clone(), &surroundings) {
+        let message = format!("the engine refuses the plan: {error}");
+        let help =
+            "change what it names; if the bundle looks right, this is a fault of the compiler: report it";
+        report.error("plan-refused", here, message, help);
+    }
+    match canonical::plan(plan) {
+        Ok(text) if text.len() > MAX_PLAN_BYTES => {
+            let message = format!("the plan has {} bytes, the most is {MAX_PLAN_BYTES}", text.len());
+            report.error("plan-too-large", here, message, "split the bundle");
+        }
+        Ok(_) => {}
+        Err(error) => {
+            let message = format!("the plan cannot be written: {error}");
+            report.error("plan-refused", here, message, "this is a fault of the compiler: report it");
+        }
+    }
 }

@@ -121,3 +121,44 @@ fn no_input_makes_the_compiler_panic() {
         let _ = compile_str(&format!("{start}{}", BUNDLE.get(cut + 7..).unwrap_or_default()));
     }
 }
+
+#[test]
+fn the_ready_made_bundles_compile_without_a_word() {
+    let library = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../library");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(library).unwrap() {
+        let path = entry.unwrap().path();
+        if path.join("bundle.yaml").exists() {
+            seen += 1;
+            let compiled = bartizan_compiler::compile_dir(&path);
+            assert_eq!(compiled.render(false), "", "{}", path.display());
+            assert!(compiled.plan.is_some());
+        }
+    }
+    assert!(seen >= 4, "only {seen} ready-made bundles");
+}
+
+#[test]
+fn a_thousand_routes_compile_in_a_moment() {
+    use std::fmt::Write;
+    let mut bundle = BUNDLE.to_owned();
+    let (head, tail) = bundle.split_once("headers:").unwrap();
+    let mut text = head.to_owned();
+    for n in 0..1000 {
+        writeln!(text, "  - path: /r{n}/{{id}}\n    methods: [POST]\n    access: {{permission: \"device:read:{{id}}\"}}\n    body: {{json: {{max_depth: 4}}}}").unwrap();
+    }
+    write!(text, "headers:{tail}").unwrap();
+    bundle = text;
+    let files = BTreeMap::from([
+        ("bundle.yaml".to_owned(), bundle.into_bytes()),
+        ("keys/corp.jwks.json".to_owned(), JWKS.as_bytes().to_vec()),
+    ]);
+    let start = std::time::Instant::now();
+    let compiled = compile_files(files);
+    let took = start.elapsed();
+    assert_eq!(compiled.render(false), "");
+    assert_eq!(compiled.plan.unwrap().routes.len(), 1003);
+    // Unoptimised and on a busy machine; a release build takes a tenth of it.
+    assert!(took.as_secs() < 10, "{took:?}");
+    println!("1000 routes: {took:?}");
+}

@@ -1,5 +1,6 @@
 //! Key sets: read at build time as strictly as the engine reads them, so that a bad set never ships.
 
+use bartizan_engine::authentication::keys::KeySet;
 use bartizan_engine::authentication::plan::Algorithm;
 use serde_json::{Value, json};
 
@@ -95,8 +96,7 @@ pub(super) fn jwks(
             return String::new();
         }
     }
-    usable(name, accepted, here, report, &set);
-    crate::canonical::json(&set)
+    accept(name, text, accepted, here, report, &set)
 }
 
 /// Turns the keys of a PEM file into a JWK set.
@@ -122,8 +122,26 @@ pub(super) fn pem(file: &str, text: &str, accepted: &[Algorithm], here: Span, re
         }
     }
     let set = json!({ "keys": list });
-    usable(&format!("`{file}`"), accepted, here, report, &set);
-    crate::canonical::json(&set)
+    let text = crate::canonical::json(&set);
+    accept(&format!("`{file}`"), &text, accepted, here, report, &set)
+}
+
+/// The set in canonical form, if the engine will take it as it was written.
+fn accept(
+    name: &str,
+    text: &str,
+    accepted: &[Algorithm],
+    here: Span,
+    report: &mut Report,
+    set: &Value,
+) -> String {
+    if usable(name, accepted, here, report, set)
+        && let Err(error) = KeySet::from_jwks(text, accepted)
+    {
+        let help = "fix the key set, or have the issuer publish it again";
+        report.error("keys-malformed", here, format!("{name} cannot be used: {error}"), help);
+    }
+    crate::canonical::json(set)
 }
 
 fn serves(key: &PublicKey, algorithm: Algorithm) -> bool {
@@ -144,8 +162,9 @@ fn serves(key: &PublicKey, algorithm: Algorithm) -> bool {
 }
 
 /// Every accepted algorithm needs a key that serves it.
-fn usable(name: &str, accepted: &[Algorithm], here: Span, report: &mut Report, set: &Value) {
+fn usable(name: &str, accepted: &[Algorithm], here: Span, report: &mut Report, set: &Value) -> bool {
     let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut all_served = true;
     for algorithm in accepted {
         if !keys.iter().any(|key| jwk_serves(key, *algorithm)) {
             let (message, help) = if is_hmac(*algorithm) {
@@ -160,8 +179,10 @@ fn usable(name: &str, accepted: &[Algorithm], here: Span, report: &mut Report, s
                 )
             };
             report.error("algorithm-without-key", here, message, help);
+            all_served = false;
         }
     }
+    all_served
 }
 
 fn jwk_serves(key: &Value, algorithm: Algorithm) -> bool {
