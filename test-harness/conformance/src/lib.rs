@@ -6,6 +6,7 @@
 //! list with a written reason, and a run of nothing is a failure.
 #![forbid(unsafe_code)]
 
+pub mod bodies;
 pub mod boring;
 pub mod tally;
 pub mod vectors;
