@@ -108,7 +108,7 @@ fn compile_reporting(files: &mut Files, report: &mut Report) -> Option<Plan> {
     let mut tree = yaml::load(BUNDLE_FILE, &text, report)?;
     // Names are taken before anything is cut away: a limit that is itself wrong is still a known limit.
     let names = translate::Names::of(&tree);
-    let whole = shape::check_bundle(&mut tree, report);
+    let whole = shape::check_bundle(&mut tree, report) && !report.failed();
     let bundle = shape::bundle(&tree, report)?;
     let input = translate::Input { bundle: &bundle, tree: &tree, names: &names, whole };
     let plan = translate::plan(&input, files, report);

@@ -8,6 +8,9 @@ use unicode_width::UnicodeWidthChar;
 
 use crate::diagnostic::{Diagnostic, Severity};
 
+/// The code of diagnostics whose source line is not shown, because a secret may stand in it.
+pub const HIDDEN: &str = "secret-in-bundle";
+
 /// The most characters of a source line that are shown.
 const WIDTH: usize = 160;
 
@@ -87,7 +90,7 @@ fn one(out: &mut String, diagnostic: &Diagnostic, lines: &[&str], paint: Paint) 
     let place = format!("{}:{}:{}", plain(&diagnostic.file), span.line, span.column);
     let _ = writeln!(out, "{margin}{} {place}", paint.frame("-->"));
     let line = usize::try_from(span.line).ok().and_then(|n| n.checked_sub(1)).and_then(|n| lines.get(n));
-    if let Some(line) = line {
+    if let Some(line) = line.filter(|_| diagnostic.code != HIDDEN) {
         let (shown, before, under) = excerpt(line, *span);
         let bar = paint.frame("|");
         let _ = writeln!(out, "{margin} {bar}");

@@ -31,7 +31,7 @@ pub fn remedy<'c>(written: &str, known: impl IntoIterator<Item = &'c str>, what:
     let known: Vec<&str> = known.into_iter().collect();
     match nearest(written, known.iter().copied()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
-        None if known.is_empty() => format!("there are no {what}"),
+        None if known.is_empty() => format!("this bundle has no {what}: define it, or remove the name here"),
         None => format!("the {what} are {}", list(&known)),
     }
 }

@@ -109,7 +109,7 @@ fn errors_of_shape_and_of_meaning_come_together() {
         "apiVersion: bartizan/v1\nname: a\nroutes:\n  - {path: /, access: public, limits: [x]}\n  - {path: /b, acess: public}\n",
     );
     let codes: Vec<_> = compiled.diagnostics.iter().map(|d| d.code).collect();
-    assert_eq!(codes, ["unknown-limit", "missing-field", "unknown-field"], "{}", compiled.render(false));
+    assert_eq!(codes, ["unknown-limit", "unknown-field"], "{}", compiled.render(false));
 }
 
 #[test]
@@ -142,8 +142,8 @@ fn the_ready_made_bundles_compile_without_a_word() {
 fn a_thousand_routes_compile_in_a_moment() {
     use std::fmt::Write;
     let mut bundle = BUNDLE.to_owned();
-    let (head, tail) = bundle.split_once("headers:").unwrap();
-    let mut text = head.to_owned();
+    let (head, tail) = bundle.split_once("\nheaders:").unwrap();
+    let mut text = format!("{head}\n");
     for n in 0..1000 {
         writeln!(text, "  - path: /r{n}/{{id}}\n    methods: [POST]\n    access: {{permission: \"device:read:{{id}}\"}}\n    body: {{json: {{max_depth: 4}}}}").unwrap();
     }

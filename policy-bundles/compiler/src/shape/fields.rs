@@ -17,13 +17,20 @@ impl<'s> Checker<'s, '_> {
             .flatten()
             .filter_map(Json::as_str)
             .collect();
-        let missing: Vec<&&str> =
-            required.iter().filter(|field| !members.iter().any(|(key, _)| key.text == **field)).collect();
-        for field in &missing {
+        let missing: Vec<&str> = required
+            .iter()
+            .copied()
+            .filter(|field| !members.iter().any(|(key, _)| key.text == *field))
+            .collect();
+        let known = || properties.into_iter().flat_map(Schema::keys).map(String::as_str);
+        let unknown = members.iter().filter(|(key, _)| !known().any(|field| field == key.text));
+        // A misspelt field is not missing as well.
+        let meant: Vec<&str> = unknown.filter_map(|(key, _)| suggest::nearest(&key.text, known())).collect();
+        for field in missing.iter().filter(|field| !meant.contains(*field)) {
             let about =
-                properties.and_then(|p| p.get(**field)).and_then(|f| self.description(f)).unwrap_or_default();
+                properties.and_then(|p| p.get(*field)).and_then(|f| self.description(f)).unwrap_or_default();
             let message = format!("the field `{field}` is missing{}", place.inside());
-            self.error("missing-field", place.span, message, format!("add `{field}:`{about}"));
+            self.error("missing-field", place.span, message, format!("add `{field}`{about}"));
         }
         let mut sound = missing.is_empty();
         let names = schema.get("propertyNames");
@@ -87,9 +94,10 @@ impl<'s> Checker<'s, '_> {
                     if words.is_empty() { String::new() } else { format!(", or {}", suggest::list(words)) };
                 let (span, message, help) = match unknown {
                     Some((key, span)) => {
-                        let help = match suggest::nearest(&key, marks.iter().copied()) {
-                            Some(mark) => format!("did you mean `{mark}`?"),
-                            None => format!("write one of {all}{or_word}"),
+                        let help = match (suggest::nearest(&key, marks.iter().copied()), taught(&key)) {
+                            (Some(mark), _) => format!("did you mean `{mark}`?"),
+                            (None, Some(lesson)) => lesson.to_owned(),
+                            (None, None) => format!("write one of {all}{or_word}"),
                         };
                         (span, format!("unknown field `{key}`{}", place.inside()), help)
                     }
@@ -125,15 +133,37 @@ impl<'s> Checker<'s, '_> {
         self.error("unknown-field", key.span, message, help);
     }
 
-    /// The field here that has a field of this name in it.
-    fn home_of(&self, properties: &'s Schema, name: &str) -> Option<&'s str> {
-        properties
+    /// The way to a field of this name in one of the fields here, at most two levels down.
+    fn home_of(&self, properties: &'s Schema, name: &str) -> Option<String> {
+        self.home_within(properties, name, 2)
+    }
+
+    fn home_within(&self, properties: &'s Schema, name: &str, levels: u8) -> Option<String> {
+        let inner = |property: &'s Json| self.objects_of(property).into_iter();
+        let direct = properties
             .iter()
-            .find(|(_, property)| {
-                let resolved = self.resolve(property);
-                resolved.and_then(|r| r.get("properties")).is_some_and(|p| p.get(name).is_some())
-            })
-            .map(|(field, _)| field.as_str())
+            .find(|(_, property)| inner(property).any(|fields| fields.contains_key(name)))
+            .map(|(field, _)| field.clone());
+        if direct.is_some() || levels <= 1 {
+            return direct;
+        }
+        properties.iter().find_map(|(field, property)| {
+            let below = inner(property)
+                .find_map(|fields| self.home_within(fields, name, levels.saturating_sub(1)))?;
+            Some(format!("{field}.{below}"))
+        })
+    }
+
+    /// The fields of a mapping, or of the mappings that a choice allows.
+    fn objects_of(&self, property: &'s Json) -> Vec<&'s Schema> {
+        let Some(schema) = self.resolve(property) else { return Vec::new() };
+        let alternatives = ["oneOf", "anyOf"].iter().find_map(|key| schema.get(*key)?.as_array());
+        let own = schema.get("properties").and_then(Json::as_object);
+        let others = alternatives
+            .into_iter()
+            .flatten()
+            .filter_map(|alternative| self.resolve(alternative)?.get("properties")?.as_object());
+        own.into_iter().chain(others).collect()
     }
 
     /// What a field is for, as the rest of a sentence.
@@ -143,7 +173,7 @@ impl<'s> Checker<'s, '_> {
         let sentence = text.split(". ").next()?.trim_end_matches('.');
         let mut letters = sentence.chars();
         let first = letters.next()?.to_lowercase();
-        Some(format!(" {first}{}", letters.as_str()))
+        Some(format!(": {first}{}", letters.as_str()))
     }
 }
 

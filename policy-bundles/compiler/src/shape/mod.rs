@@ -217,14 +217,25 @@ impl<'s> Checker<'s, '_> {
     }
 
     fn wrong_type(&mut self, expected: &[&'s Schema], node: &Node, place: &Place<'_>) -> bool {
+        let of_mappings = expected.iter().filter_map(|schema| schema.get("items")).any(|items| {
+            self.resolve(items)
+                .is_some_and(|items| items.contains_key("properties") || items.contains_key("anyOf"))
+        });
         let expected = words::describe(expected);
         let span = match &node.value {
             Value::Scalar(_) => node.span,
             Value::List(_) | Value::Map(_) => place.span,
         };
         let what = if place.path.is_empty() { "the bundle".to_owned() } else { format!("`{}`", place.path) };
+        if place.path.ends_with(".secret") {
+            // Whoever writes a text here has most likely written the secret.
+            let message = format!("{what} must name an environment variable of the proxy");
+            let help = "write `secret: {env: NAME}`; the secret itself never stands in a bundle: take it out, and treat it as leaked";
+            self.error(scalars::SECRET, span, message, help);
+            return false;
+        }
         let message = format!("{what} must be {expected}, found {}", node.describe());
-        self.error("wrong-type", span, message, words::remedy(&expected, node));
+        self.error("wrong-type", span, message, words::remedy(&expected, of_mappings, node));
         false
     }
 }

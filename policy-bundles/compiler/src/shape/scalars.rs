@@ -6,6 +6,9 @@ use serde_json::Value as Json;
 use super::{Checker, Place, Schema, words};
 use crate::yaml::{Meaning, Node, Scalar, Value};
 
+/// The code of a diagnostic whose line is not shown: a secret may stand in it.
+pub(super) const SECRET: &str = crate::render::HIDDEN;
+
 pub(super) fn is_null(scalar: &Scalar) -> bool {
     scalar.meaning == Meaning::Null
 }
@@ -30,12 +33,9 @@ impl<'s> Checker<'s, '_> {
         let problem = format.and_then(|format| text::check(format, &scalar.text)).and_then(Result::err);
         // `leeway: 10` is first of all a duration without a unit.
         if let Some(problem) = problem {
-            self.error(
-                "bad-value",
-                node.span,
-                format!("{} in `{}`", problem.message, place.path),
-                problem.help,
-            );
+            // What stands where the name of a secret belongs may be the secret.
+            let code = if format == Some("bartizan-env-name") { SECRET } else { "bad-value" };
+            self.error(code, node.span, format!("{}: {}", place.path, problem.message), problem.help);
             return false;
         }
         if scalar.meaning != Meaning::Text {

@@ -38,10 +38,13 @@ pub(super) fn describe(schemas: &[&Schema]) -> String {
 }
 
 /// How to get from what is there to what is expected.
-pub(super) fn remedy(expected: &str, node: &Node) -> String {
+pub(super) fn remedy(expected: &str, of_mappings: bool, node: &Node) -> String {
     match (&node.value, expected) {
+        (_, "a list") if of_mappings => "start each entry on a line of its own with `- `".to_owned(),
         (Value::Scalar(scalar), "a list") => format!("write `[{}]`", crate::yaml::shorten(&scalar.text)),
-        (Value::Map(_), "a list") => "start each entry on a line of its own with `- `".to_owned(),
+        (Value::Map(_), "a list") => {
+            "write `[first, second]`, or each entry on a line of its own with `- `".to_owned()
+        }
         (_, "a mapping") => "write fields with a colon: `field: value`".to_owned(),
         (Value::List(_), _) => "write one value, without brackets and dashes".to_owned(),
         (Value::Map(_), "a text") => "write one value; put a text with a colon in quotes".to_owned(),

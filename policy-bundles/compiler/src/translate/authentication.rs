@@ -208,11 +208,14 @@ fn source(source: &TokenSource) -> engine::TokenSource {
 
 fn key_source(jwt: &Jwt, at: Cursor<'_>, files: &mut Files, report: &mut Report) -> engine::KeySource {
     let keys = at.get("keys");
-    let accepted: Vec<engine::Algorithm> = jwt.algorithms.iter().copied().map(algorithm).collect();
+    let written: Vec<engine::Algorithm> = jwt.algorithms.iter().copied().map(algorithm).collect();
+    let mut accepted = written.clone();
+    accepted.sort_unstable();
+    accepted.dedup();
     match &jwt.keys {
         Keys::Secret(secret) => {
             let here = keys.get("secret").get("env").span();
-            keys::check_secret(&accepted, at.get("algorithms"), here, report);
+            keys::check_secret(&written, at.get("algorithms"), here, report);
             engine::KeySource::Secret { env: secret.env.as_str().to_owned() }
         }
         Keys::JwksInline(text) => {

@@ -15,13 +15,8 @@ pub(super) const MAX_KEY_FILE_BYTES: u64 = 512 * 1024;
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// A secret serves exactly one HMAC algorithm, and nothing else.
-pub(super) fn check_secret(
-    accepted: &[Algorithm],
-    algorithms: Cursor<'_>,
-    secret: Span,
-    report: &mut Report,
-) {
-    for (index, algorithm) in accepted.iter().enumerate() {
+pub(super) fn check_secret(written: &[Algorithm], algorithms: Cursor<'_>, secret: Span, report: &mut Report) {
+    for (index, algorithm) in written.iter().enumerate() {
         if !is_hmac(*algorithm) {
             report.error(
                 "algorithm-without-key",
@@ -31,7 +26,7 @@ pub(super) fn check_secret(
             );
         }
     }
-    if accepted.iter().filter(|a| is_hmac(**a)).count() > 1 {
+    if written.iter().filter(|a| is_hmac(**a)).collect::<std::collections::BTreeSet<_>>().len() > 1 {
         report.error(
             "secret-shared",
             algorithms.span(),

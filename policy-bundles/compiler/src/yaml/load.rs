@@ -1,6 +1,6 @@
 //! From text to the tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Marked};
 
@@ -12,8 +12,15 @@ const MAX_DEPTH: usize = 64;
 
 /// Reads one document. Reports what is wrong, and gives nothing back if no tree can be made of it.
 pub fn load(file: &str, text: &str, report: &mut Report) -> Option<Node> {
-    let mut loader =
-        Loader { file, lines: text.lines().collect(), report, open: Vec::new(), root: None, sound: true };
+    let mut loader = Loader {
+        file,
+        lines: text.lines().collect(),
+        report,
+        open: Vec::new(),
+        root: None,
+        aliases: BTreeSet::new(),
+        sound: true,
+    };
     loader.refuse_characters(text);
     // After a refused character or tab the parser's own message would only confuse.
     let sound = loader.sound;
@@ -58,6 +65,8 @@ struct Loader<'t, 'r> {
     report: &'r mut Report,
     open: Vec<Open>,
     root: Option<Node>,
+    /// Lines whose aliases were reported.
+    aliases: BTreeSet<u32>,
     /// Nothing was found that makes the tree worthless for further checks.
     sound: bool,
 }
@@ -92,12 +101,11 @@ impl Loader<'_, '_> {
             }
             Event::Alias(_) => {
                 self.sound = false;
-                self.error(
-                    "yaml-alias",
-                    span,
-                    "aliases are not part of the policy language",
-                    "write the value out; what many routes share goes to `defaults`",
-                );
+                // One a line is enough: a bomb has thousands.
+                if self.aliases.insert(span.line) {
+                    let help = "write the value out; what many routes share goes to `defaults`";
+                    self.error("yaml-alias", span, "aliases are not part of the policy language", help);
+                }
                 let text = Scalar { text: String::new(), meaning: Meaning::Null };
                 self.place(Node { span, value: Value::Scalar(text) });
             }
@@ -151,10 +159,11 @@ impl Loader<'_, '_> {
             );
         }
         if let Some(tag) = tag {
+            let shown = if tag.is_yaml_core_schema() { format!("!!{}", tag.suffix) } else { tag.to_string() };
             self.error(
                 "yaml-tag",
                 span,
-                format!("the tag `{tag}` is not part of the policy language"),
+                format!("the tag `{shown}` is not part of the policy language"),
                 "remove the tag; put a text that looks like a number in quotes",
             );
         }
@@ -187,7 +196,16 @@ impl Loader<'_, '_> {
     }
 
     fn syntax(&mut self, marker: &Marker, info: &str) {
-        let span = self.span(*marker, *marker);
+        // What is missing at the end of a file is missing after its last character.
+        let last =
+            self.lines.iter().rposition(|line| !line.trim().is_empty()).map_or(0, |n| n.saturating_add(1));
+        let span = if marker.line() > last {
+            let line = last.checked_sub(1).and_then(|n| self.lines.get(n)).copied().unwrap_or_default();
+            let column = line.trim_end().chars().count().saturating_add(1);
+            Span { line: count(last), column: count(column), length: 1 }
+        } else {
+            self.span(*marker, *marker)
+        };
         let (message, help) = explain(info);
         self.error("yaml-syntax", span, message, help);
     }
