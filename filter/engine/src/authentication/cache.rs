@@ -88,16 +88,6 @@ impl TokenCache {
         }
     }
 
-    /// Forgets a token.
-    pub(super) fn remove(&mut self, token: &[u8]) {
-        let hash = hash(token);
-        for slot in set_mut(&mut self.slots, hash) {
-            if let Some(entry) = slot.take_if(|entry| entry.hash == hash && *entry.token == *token) {
-                self.bytes = self.bytes.saturating_sub(entry.cost);
-            }
-        }
-    }
-
     /// Moves the hand by one slot, and evicts what it finds there unless it was used.
     fn sweep(&mut self) {
         self.hand = (self.hand + 1) % TOKENS;

@@ -71,17 +71,22 @@ struct Provider {
 /// Clock skew beyond this is a broken clock.
 const MAX_LEEWAY_S: u64 = 3_600;
 
-/// Headers that decide how a request is read; a claim must not overwrite them.
-const NEVER_FORWARDED: [&str; 9] = [
+/// Headers that mean something to every upstream already; a claim must not overwrite them.
+const NEVER_FORWARDED: [&str; 14] = [
+    "authorization",
     "connection",
     "content-length",
     "content-type",
     "cookie",
+    "forwarded",
     "host",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
 ];
 
 impl Authenticator {
@@ -147,31 +152,31 @@ impl Authenticator {
         &self.identity_headers
     }
 
-    /// Appends the edits that keep tokens from upstream: with an identity, what its issuer's policy says;
-    /// without one, every place from which some issuer's tokens are not forwarded.
+    /// Appends the edits that keep from upstream what is not for it. Tokens: with an identity, what its
+    /// issuer's policy says; without one, every place from which some issuer's tokens are not forwarded. And
+    /// headers that some servers take for identity headers: to CGI and its heirs (RFC 3875, section 4.1.18)
+    /// `x_auth_subject` and `x-auth-subject` are one name, so a client could speak in the proxy's voice.
     pub fn remove_tokens<'p>(
         &'p self,
-        request: &Request<'_>,
+        request: &Request<'p>,
         identity: Option<&Identity>,
         edits: &mut Vec<TokenRemoval<'p>>,
     ) {
-        self.remove(request.headers(), request.query(), identity, edits);
-    }
-
-    fn remove<'p>(
-        &'p self,
-        headers: Headers<'_>,
-        query: Option<&str>,
-        identity: Option<&Identity>,
-        edits: &mut Vec<TokenRemoval<'p>>,
-    ) {
+        let headers = request.headers();
         let places = match identity.and_then(|identity| self.providers.get(identity.issuer)) {
             // There is exactly one token in the request, or there would be no identity.
             Some(provider) if provider.forward_token => 0,
             Some(provider) => provider.places,
             None => self.unverified_removed,
         };
-        self.sources.remove(places, headers, query, edits);
+        self.sources.remove(places, headers, request.query(), edits);
+        for (name, _) in headers.iter() {
+            if self.identity_headers.iter().any(|own| is_impostor(name, own.as_bytes()))
+                && let Ok(name) = std::str::from_utf8(name)
+            {
+                edits.push(TokenRemoval::Header(name));
+            }
+        }
     }
 
     fn judge(
@@ -226,10 +231,8 @@ impl Authenticator {
             let leeway = provider.rules.leeway_ns;
             match in_force(identity.expires_at, identity.not_before, leeway, now) {
                 InForce::Yes => return Ok(Rc::clone(identity)),
-                InForce::NoLonger => {
-                    self.cache.remove(found.token);
-                    return Err(TokenError::Expired);
-                }
+                // It stays, or a client that does not notice would cost a verification each time.
+                InForce::NoLonger => return Err(TokenError::Expired),
                 // The clock went back: judge the token anew.
                 InForce::NotYet => {}
             }
@@ -276,6 +279,12 @@ impl Authenticator {
     fn at(&self, issuer: usize) -> &str {
         self.providers.get(issuer).map_or("", |provider| &provider.at)
     }
+}
+
+/// Whether a header's name is not an identity header's, but becomes it when `_` is read as `-`.
+fn is_impostor(name: &[u8], own: &[u8]) -> bool {
+    let dashed = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
+    name.len() == own.len() && name != own && name.iter().map(dashed).eq(own.iter().map(dashed))
 }
 
 /// RFC 6750, section 3: no error code if nothing was sent. The realm says nothing about the policy.

@@ -40,11 +40,7 @@ fn what_was_stored_is_found_and_nothing_else() {
     assert!(cache.get(&forged).is_none());
     assert!(cache.get(&stored[..799]).is_none());
     assert!(cache.get(b"").is_none());
-    cache.remove(&forged);
-    assert!(cache.get(&stored).is_some());
-    cache.remove(&stored);
-    assert!(cache.get(&stored).is_none());
-    assert_eq!((cache.len(), cache.bytes), (0, 0));
+    assert_eq!((cache.len(), cache.bytes), (1, cost(&stored)));
 }
 
 #[test]
