@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use serde_json::{Map, Value};
 
-use super::claims::NumericDate;
+use super::dates::NumericDate;
 use crate::authorization::Grants;
 
 /// A verified identity. Only [`super::Authenticator`] makes one; later rooms share it by `Rc`, and so does

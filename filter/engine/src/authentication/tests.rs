@@ -9,7 +9,7 @@ use jwt_simple::prelude::{HS256Key, MACLike as _};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::plan::TokenSource;
+use super::plan::{JwtPlan, KeySource, TokenSource};
 
 const NOW_S: u64 = 1_800_000_000;
 const SECRET: &[u8] = b"a test secret, thirty-two bytes!";
@@ -48,7 +48,7 @@ fn secrets(name: &str) -> Option<Vec<u8>> {
     }
 }
 
-fn load(plans: &[JwtPlan]) -> Result<Authenticator, PlanError> {
+fn load_plans(plans: &[JwtPlan]) -> Result<Authenticator, PlanError> {
     Authenticator::load(&AuthenticationPlan { jwt: plans.to_vec() }, &secrets)
 }
 
@@ -99,7 +99,7 @@ fn refusal(result: Result<Rc<Identity>, Refusal>) -> (Reason, String, String) {
 
 #[test]
 fn a_good_token_is_believed_and_a_second_time_too() {
-    let mut room = load(&[plan("corp")]).unwrap();
+    let mut room = load_plans(&[plan("corp")]).unwrap();
     let token = mint(&claims());
     let first = send(&mut room, &token).unwrap();
     assert_eq!(first.subject(), "alice");
@@ -109,7 +109,7 @@ fn a_good_token_is_believed_and_a_second_time_too() {
 
 #[test]
 fn no_token_gets_a_challenge_without_an_error() {
-    let mut room = load(&[plan("corp")]).unwrap();
+    let mut room = load_plans(&[plan("corp")]).unwrap();
     for headers in [&[][..], &[("authorization", "Basic dTpw")], &[("cookie", "session=x")]] {
         let (reason, challenge, _) = refusal(send_at(&mut room, NOW_S, "/", headers));
         assert_eq!(reason, Reason::TokenMissing);
@@ -119,7 +119,7 @@ fn no_token_gets_a_challenge_without_an_error() {
 
 #[test]
 fn bad_tokens_are_refused_and_the_client_is_not_told_why() {
-    let mut room = load(&[plan("corp")]).unwrap();
+    let mut room = load_plans(&[plan("corp")]).unwrap();
     let with = |extra: Value| {
         let mut all = claims();
         all.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
@@ -157,7 +157,7 @@ fn bad_tokens_are_refused_and_the_client_is_not_told_why() {
 
 #[test]
 fn duplicate_members_in_claims_are_refused() {
-    let mut room = load(&[plan("corp")]).unwrap();
+    let mut room = load_plans(&[plan("corp")]).unwrap();
     let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
     let body = format!(r#"{{"iss":"{ISSUER}","aud":"api","sub":"alice","sub":"root","exp":{}}}"#, NOW_S + 60);
     let input = format!("{}.{}", part(r#"{"alg":"HS256"}"#), part(&body));
@@ -169,7 +169,7 @@ fn duplicate_members_in_claims_are_refused() {
 
 #[test]
 fn details_never_contain_the_token() {
-    let mut room = load(&[plan("corp")]).unwrap();
+    let mut room = load_plans(&[plan("corp")]).unwrap();
     for token in
         [mint_with(OTHER_SECRET, &json!({"alg": "HS256"}), &claims()), format!("{}=", mint(&claims()))]
     {
@@ -182,7 +182,7 @@ fn details_never_contain_the_token() {
 
 #[test]
 fn a_cached_token_expires_on_time() {
-    let mut room = load(&[plan("corp")]).unwrap();
+    let mut room = load_plans(&[plan("corp")]).unwrap();
     let token = mint(&claims());
     let bearer = format!("Bearer {token}");
     let mut at = |now| send_at(&mut room, now, "/", &[("authorization", &bearer)]);
@@ -201,7 +201,7 @@ fn a_cached_token_expires_on_time() {
 
 #[test]
 fn a_cached_token_is_not_believed_before_its_time() {
-    let mut room = load(&[plan("corp")]).unwrap();
+    let mut room = load_plans(&[plan("corp")]).unwrap();
     let mut body = claims();
     body["nbf"] = json!(NOW_S);
     let bearer = format!("Bearer {}", mint(&body));
@@ -216,7 +216,7 @@ fn two_tokens_are_ambiguous() {
         TokenSource::Header { name: "authorization".into(), scheme: Some("Bearer".into()) },
         TokenSource::Query { name: "access_token".into() },
     ];
-    let mut room = load(&[JwtPlan { from, ..plan("corp") }]).unwrap();
+    let mut room = load_plans(&[JwtPlan { from, ..plan("corp") }]).unwrap();
     let token = mint(&claims());
     let path = format!("/?access_token={token}");
     assert!(send_at(&mut room, NOW_S, &path, &[]).is_ok());
@@ -241,7 +241,7 @@ fn two() -> Vec<JwtPlan> {
 
 #[test]
 fn an_issuer_vouches_only_for_itself() {
-    let mut room = load(&two()).unwrap();
+    let mut room = load_plans(&two()).unwrap();
     let of = |secret, iss: &str| {
         let mut body = claims();
         body["iss"] = json!(iss);
@@ -258,7 +258,7 @@ fn an_issuer_vouches_only_for_itself() {
 
 #[test]
 fn a_cached_token_is_taken_only_from_its_issuers_places() {
-    let mut room = load(&two()).unwrap();
+    let mut room = load_plans(&two()).unwrap();
     let token = mint(&claims());
     assert!(send(&mut room, &token).is_ok());
     let (reason, _, detail) =
@@ -269,7 +269,7 @@ fn a_cached_token_is_taken_only_from_its_issuers_places() {
 
 #[test]
 fn tokens_are_removed_as_their_issuer_says() {
-    let mut room = load(&two()).unwrap();
+    let mut room = load_plans(&two()).unwrap();
     let mut body = claims();
     body["iss"] = json!("https://other.example/");
     let other = mint_with(OTHER_SECRET, &json!({"alg": "HS256"}), &body);
@@ -297,7 +297,7 @@ fn removed(room: &Authenticator, identity: Option<&Identity>, headers: &[(&str, 
 
 #[test]
 fn no_header_can_be_taken_for_an_identity_header() {
-    let room = load(&two()).unwrap();
+    let room = load_plans(&two()).unwrap();
     for name in ["x_sub-ject", "x-sub_ject", "x_sub_ject"] {
         assert_eq!(removed(&room, None, &[(name, "root")]), [format!("Header({name:?})")]);
     }
@@ -308,7 +308,7 @@ fn no_header_can_be_taken_for_an_identity_header() {
 
 #[test]
 fn a_token_in_the_cache_costs_no_allocation() {
-    let mut room = load(&two()).unwrap();
+    let mut room = load_plans(&two()).unwrap();
     let token = format!("Bearer {}", mint(&claims()));
     let pairs: Vec<(&[u8], &[u8])> = vec![
         (b":method", b"GET"),
@@ -371,19 +371,19 @@ fn plans_are_checked() {
             "authentication.jwt[0].keys",
         ),
     ] {
-        let error = load(&[bad]).unwrap_err();
+        let error = load_plans(&[bad]).unwrap_err();
         assert_eq!(error.place, place, "{error}");
         assert!(!error.problem.contains('\n'), "{error}");
     }
-    let error = load(&[plan("a"), plan("b")]).unwrap_err();
+    let error = load_plans(&[plan("a"), plan("b")]).unwrap_err();
     assert_eq!(error.place, "authentication.jwt[1].issuer");
-    assert!(load(&[]).is_ok(), "a policy of public routes needs no issuer");
+    assert!(load_plans(&[]).is_ok(), "a policy of public routes needs no issuer");
 }
 
 #[cfg(feature = "explain")]
 #[test]
 fn the_trace_says_what_was_looked_at() {
-    let mut room = load(&[plan("corp")]).unwrap();
+    let mut room = load_plans(&[plan("corp")]).unwrap();
     let token = format!("Bearer {}", mint(&claims()));
     let pairs: Vec<(&[u8], &[u8])> = vec![(b"authorization", token.as_bytes())];
     let mut trace = Trace::on();
@@ -408,7 +408,7 @@ proptest! {
 
     #[test]
     fn a_mutated_token_is_never_believed(at in any::<prop::sample::Index>(), byte in "[A-Za-z0-9_.=-]") {
-        let mut room = load(&[plan("corp")]).unwrap();
+        let mut room = load_plans(&[plan("corp")]).unwrap();
         let good = mint(&claims());
         prop_assert!(send(&mut room, &good).is_ok());
         let mut mutated = good.clone();
@@ -420,7 +420,7 @@ proptest! {
 
     #[test]
     fn whatever_is_sent_is_answered(value in "[ -~]{0,80}") {
-        let mut room = load(&[plan("corp")]).unwrap();
+        let mut room = load_plans(&[plan("corp")]).unwrap();
         let reason = send_at(&mut room, NOW_S, "/", &[("authorization", &value)]).unwrap_err().reason;
         prop_assert!(matches!(reason, Reason::TokenInvalid | Reason::TokenMissing));
     }

@@ -1,0 +1,98 @@
+//! What is checked of an issuer when a plan is loaded. The compiler promises all of it and says it better;
+//! a plan comes from outside all the same.
+
+use super::keys::KeySet;
+use super::plan::{JwtPlan, KeySource};
+use super::sources::is_lower_case_token;
+use crate::plan::PlanError;
+
+/// Clock skew beyond this is a broken clock.
+const MAX_LEEWAY_S: u64 = 3_600;
+
+/// Headers that mean something to every upstream already; a claim must not overwrite them.
+const NEVER_FORWARDED: [&str; 14] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "forwarded",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
+/// What the compiler promises of an issuer, checked again: a plan comes from outside.
+pub(super) fn check(jwt: &JwtPlan, place: &str) -> Result<(), PlanError> {
+    let wrong = |member: &str, problem: String| Err(PlanError::new(format!("{place}.{member}"), problem));
+    if jwt.issuer.is_empty() {
+        return wrong("issuer", "empty; give the `iss` of the tokens".into());
+    }
+    if jwt.algorithms.is_empty() {
+        return wrong("algorithms", "none is accepted; give at least one".into());
+    }
+    if jwt.leeway_s > MAX_LEEWAY_S {
+        let problem = format!("{} s is more than an hour; set the clocks instead", jwt.leeway_s);
+        return wrong("leeway_s", problem);
+    }
+    if jwt.max_lifetime_s == Some(0) {
+        return wrong("max_lifetime_s", "no token lives for 0 s; give at least 1 s".into());
+    }
+    let mut required = jwt.require_claims.iter().map(|(path, _)| path);
+    let mut forwarded = jwt.forward_claims.iter().map(|(_, path)| path);
+    for (member, empty) in [
+        ("subject", jwt.subject.is_empty()),
+        ("roles", jwt.roles.iter().any(String::is_empty)),
+        ("permissions", jwt.permissions.iter().any(String::is_empty)),
+        ("require_claims", required.any(String::is_empty)),
+        ("forward_claims", forwarded.any(String::is_empty)),
+    ] {
+        if empty {
+            return wrong(member, "the path of a claim is empty; name the claim".into());
+        }
+    }
+    for (index, (path, value)) in jwt.require_claims.iter().enumerate() {
+        if !(value.is_string() || value.is_number() || value.is_boolean()) {
+            let problem = format!("`{path}` is compared with {value}; give a string, a number or a boolean");
+            return wrong(&format!("require_claims[{index}]"), problem);
+        }
+    }
+    for (index, (name, _)) in jwt.forward_claims.iter().enumerate() {
+        let member = format!("forward_claims[{index}]");
+        if !is_lower_case_token(name) || NEVER_FORWARDED.contains(&name.as_str()) {
+            let problem = format!("`{name}` cannot carry a claim; give a lower-case header name of your own");
+            return wrong(&member, problem);
+        }
+        if jwt.forward_claims.iter().take(index).any(|(other, _)| other == name) {
+            return wrong(&member, format!("`{name}` is set twice; give each header one claim"));
+        }
+    }
+    Ok(())
+}
+
+/// The keys of an issuer.
+pub(super) fn keys(
+    jwt: &JwtPlan,
+    place: &str,
+    secret: &dyn Fn(&str) -> Option<Vec<u8>>,
+) -> Result<KeySet, PlanError> {
+    let place = format!("{place}.keys");
+    match &jwt.keys {
+        KeySource::Jwks(json) => KeySet::from_jwks(json, &jwt.algorithms),
+        KeySource::Secret { env } => {
+            let Some(value) = secret(env) else {
+                let problem = format!(
+                    "the environment variable `{env}` is not set for the filter; set it in `environment_variables` of the VM configuration"
+                );
+                return Err(PlanError::new(place, problem));
+            };
+            KeySet::from_secret(&value, &jwt.algorithms)
+        }
+    }
+    .map_err(|error| PlanError::new(place, error.to_string()))
+}
