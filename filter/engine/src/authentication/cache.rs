@@ -14,6 +14,8 @@
 
 use std::rc::Rc;
 
+use serde_json::{Map, Value};
+
 use super::identity::Identity;
 
 /// The most tokens.
@@ -21,7 +23,7 @@ pub(super) const TOKENS: usize = SETS * WAYS;
 const SETS: usize = 512;
 const WAYS: usize = 8;
 
-/// The most bytes of tokens and what they stand for, as estimated by [`cost`].
+/// The most bytes of tokens and what they stand for, as weighed by [`cost`].
 pub(super) const BYTES: usize = 4 * 1024 * 1024;
 
 /// How many bytes at the end of a token choose its place: 24 bytes of signature.
@@ -46,9 +48,32 @@ pub(super) struct TokenCache {
     hand: usize,
 }
 
-/// What a token costs to keep: itself, and its claims as a tree, which takes several times their text.
-fn cost(token: &[u8]) -> usize {
-    token.len().saturating_mul(5).saturating_add(512)
+/// What a token costs to keep: its own bytes, and those of everything it was verified to say. Claims as a
+/// tree take many times their text where they are deeply nested, so they are weighed and not guessed: a
+/// user who may fill in a claim at the issuer must not decide how much memory a worker has.
+fn cost(token: &[u8], identity: &Identity) -> usize {
+    let texts = |list: &[String]| list.iter().map(|text| size_of::<String>() + text.len()).sum::<usize>();
+    let forwarded: usize = identity.forwarded.iter().map(|(name, value)| 48 + name.len() + value.len()).sum();
+    let lists = texts(&identity.roles) + texts(&identity.permissions) + forwarded;
+    size_of::<Identity>() + token.len() + lists + members(&identity.claims)
+}
+
+/// A node of the map's tree has room for eleven members and is at least half full, but for the first.
+fn members(map: &Map<String, Value>) -> usize {
+    const NODE: usize = 12 * (size_of::<String>() + size_of::<Value>());
+    let inner: usize = map.iter().map(|(name, value)| name.len() + weight(value)).sum();
+    (map.len() / 5 + 1) * NODE + inner
+}
+
+/// What a value has beside itself. The reader of tokens bounds the depth.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        // A list may have grown to twice what it needs.
+        Value::Array(list) => list.iter().map(|item| 2 * size_of::<Value>() + weight(item)).sum(),
+        Value::Object(map) => members(map),
+    }
 }
 
 impl TokenCache {
@@ -65,7 +90,7 @@ impl TokenCache {
 
     /// Stores a token that has just been verified.
     pub(super) fn insert(&mut self, token: &[u8], identity: Rc<Identity>) {
-        let cost = cost(token);
+        let cost = cost(token, &identity);
         if cost > BYTES {
             return;
         }

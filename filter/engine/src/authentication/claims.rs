@@ -264,8 +264,9 @@ fn words(paths: &[ClaimPath], claims: &Map<String, Value>) -> Result<Vec<String>
     const MALFORMED: &str = "is not a string or a list of strings";
     const MAX_WORDS: usize = 1024;
     let mut words: Vec<String> = Vec::new();
+    // One word over the limit is kept, to be seen below; after it nothing is compared any more.
     let mut add = |word: &str| {
-        if !word.is_empty() && !words.iter().any(|known| known == word) {
+        if words.len() <= MAX_WORDS && !word.is_empty() && !words.iter().any(|known| known == word) {
             words.push(word.to_owned());
         }
     };

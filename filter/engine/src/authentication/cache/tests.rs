@@ -40,7 +40,7 @@ fn what_was_stored_is_found_and_nothing_else() {
     assert!(cache.get(&forged).is_none());
     assert!(cache.get(&stored[..799]).is_none());
     assert!(cache.get(b"").is_none());
-    assert_eq!((cache.len(), cache.bytes), (1, cost(&stored)));
+    assert_eq!((cache.len(), cache.bytes), (1, cost(&stored, &identity("alice"))));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn the_bytes_are_bounded() {
         let counted: usize = cache.slots.iter().flatten().map(|e| e.cost).sum();
         assert_eq!(cache.bytes, counted);
     }
-    assert_eq!(cache.len(), BYTES / cost(&token(0, 16_000)));
+    assert_eq!(cache.len(), BYTES / cost(&token(0, 16_000), &identity("x")));
     let huge = vec![b'A'; BYTES];
     cache.insert(&huge, identity("x"));
     assert!(cache.get(&huge).is_none());
@@ -92,4 +92,26 @@ fn a_set_that_is_full_of_used_tokens_still_takes_a_new_one() {
     cache.insert(&same_set[8], identity("new"));
     assert!(cache.get(&same_set[8]).is_some());
     assert_eq!(cache.len(), 8);
+}
+
+#[test]
+fn claims_are_weighed_as_they_lie_in_memory() {
+    let weigh = |claims: serde_json::Value| {
+        let mut identity = Rc::into_inner(identity("x")).unwrap();
+        let text = claims.to_string();
+        identity.claims = claims.as_object().unwrap().clone();
+        (text.len(), cost(b"", &identity))
+    };
+    let (plain_text, plain) = weigh(serde_json::json!({"a": "x".repeat(8000)}));
+    let nested: Vec<_> = (0..900).map(|_| serde_json::json!({"a": {}})).collect();
+    let (nested_text, nested) = weigh(serde_json::json!({"a": nested}));
+    assert!(plain_text.abs_diff(nested_text) < 1000, "about the same text");
+    assert!(plain < 12_000, "{plain}");
+    let measured = allocation_counter::measure(|| {
+        let list: Vec<_> = (0..900).map(|_| serde_json::json!({"a": {}})).collect();
+        drop(std::hint::black_box(serde_json::json!({"a": list})));
+    });
+    let held = usize::try_from(measured.bytes_max).unwrap();
+    assert!(nested >= held / 2, "weighed {nested}, held {held}");
+    assert!(nested <= held * 3, "weighed {nested}, held {held}");
 }
