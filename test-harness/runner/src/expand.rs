@@ -102,6 +102,7 @@ impl RunStep {
         let ambient = |name: &str| match name {
             "subject" => Some(json!(subject)),
             "client" => Some(json!(client)),
+            "visitor" => Some(json!(wire::visitor_of(number).to_string())),
             _ => mint::relative(name, now).filter(|_| name.starts_with("now")).map(|t| json!(t)),
         };
         let mut request = Value::Object(self.request.clone());
@@ -220,7 +221,7 @@ pub(crate) fn expand(
             step.check().map_err(problem)?;
             if let Some(name) = left_over(&Value::Object(step.request.clone()), &known_tokens(step)) {
                 return Err(problem(format!(
-                    "`${{{name}}}` stands for nothing; the names are subject, client, now and rows"
+                    "`${{{name}}}` stands for nothing; the names are subject, client, visitor, now, token.NAME and those of rows"
                 )));
             }
         }
@@ -229,7 +230,7 @@ pub(crate) fn expand(
 }
 
 fn known_tokens(step: &RunStep) -> BTreeSet<String> {
-    let mut known: BTreeSet<String> = ["subject".into(), "client".into()].into();
+    let mut known: BTreeSet<String> = ["subject", "client", "visitor"].map(String::from).into();
     if let Some(Value::Object(tokens)) = step.request.get("tokens") {
         known.extend(tokens.keys().map(|name| format!("token.{name}")));
     }

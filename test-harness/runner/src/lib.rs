@@ -9,6 +9,7 @@ pub mod format;
 pub mod judge;
 pub mod lint;
 pub mod mint;
+pub mod native;
 pub mod patch;
 pub mod suite;
 pub mod wire;

@@ -1,12 +1,18 @@
 //! Finds case files, loads them, and prepares their bundles.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bartizan_compiler::{BUNDLE_FILE, compile_dir, compile_files};
+use bartizan_engine::plan::Plan;
 use serde_json::{Map, Value};
 
 use crate::expand::{self, Run};
-use crate::format::{self, CaseError, Suite};
+use crate::format::{self, BundleSource, CaseError, FileText, InlineBundle, Keys, Suite};
+use crate::mint::Mint;
+use crate::mint::keys::KeyName;
+use crate::patch::{self, Secrets};
 
 /// How case files are called.
 pub const SUFFIX: &str = ".cases.yaml";
@@ -39,6 +45,67 @@ impl Loaded {
         let (suite, runs) = parse(&text, &file)?;
         Ok(Self { path: path.to_owned(), file, suite, runs })
     }
+}
+
+/// A suite's bundle, compiled, with keys that the mint has.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The plan.
+    pub plan: Plan,
+    /// Values for the environment variables that the plan names.
+    pub secrets: Secrets,
+    /// Makes the tokens.
+    pub mint: Mint,
+}
+
+impl Loaded {
+    /// Compiles the bundle of the suite and gives its issuers the keys the suite asks for.
+    ///
+    /// # Errors
+    /// All diagnostics, if the bundle does not compile.
+    pub fn prepare(&self) -> Result<Prepared, String> {
+        let compiled = match &self.suite.bundle {
+            BundleSource::Directory(directory) => {
+                compile_dir(&self.path.parent().unwrap_or(Path::new(".")).join(directory))
+            }
+            BundleSource::Inline(bundle) => compile_files(files(bundle)?),
+        };
+        let Some(mut plan) = compiled.plan.clone() else {
+            return Err(format!("{}: the bundle does not compile:\n{}", self.file, compiled.render(false)));
+        };
+        let secrets = match self.suite.keys {
+            Keys::Test => patch::use_test_keys(&mut plan)?,
+            Keys::Bundle => patch::secrets(&plan),
+        };
+        let mint = Mint::for_plan(&plan);
+        Ok(Prepared { plan, secrets, mint })
+    }
+}
+
+fn files(bundle: &InlineBundle) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    let mut files = BTreeMap::from([(BUNDLE_FILE.to_owned(), bundle.text.clone().into_bytes())]);
+    for (path, file) in &bundle.files {
+        let text = match file {
+            FileText::Text(text) => text.clone(),
+            FileText::Jwks(set) => {
+                let mut keys = Vec::new();
+                for entry in &set.jwks {
+                    let mut jwk = KeyName::parse(&entry.key)?.jwk()?;
+                    for (member, value) in &entry.with {
+                        if value.is_null() {
+                            jwk.remove(member);
+                        } else {
+                            jwk.insert(member.clone(), value.clone());
+                        }
+                    }
+                    keys.push(Value::Object(jwk));
+                }
+                serde_json::json!({ "keys": keys }).to_string()
+            }
+        };
+        files.insert(path.clone(), text.into_bytes());
+    }
+    Ok(files)
 }
 
 /// Reads all case files under a directory, in the order of their names.

@@ -105,6 +105,13 @@ pub fn peer_of(number: u32) -> IpAddr {
     Ipv4Addr::new(127, high, third, fourth).into()
 }
 
+/// An address that only this run has and nobody connects from, for `x-forwarded-for`.
+#[must_use]
+pub fn visitor_of(number: u32) -> IpAddr {
+    let [_, second, third, fourth] = number.to_be_bytes();
+    Ipv4Addr::new(10, second, third, fourth).into()
+}
+
 /// Makes the bytes of a request whose placeholders are filled in. `authorization` is the minted token.
 ///
 /// # Errors

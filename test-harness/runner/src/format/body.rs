@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::octets::{Count, Octets};
+use super::placeholder::{option_or_placeholder, or_placeholder};
 use super::request::HeaderLines;
 use super::text_or_map::text_or_map;
 
@@ -60,15 +61,16 @@ struct BodyMap {
     #[serde(default, deserialize_with = "given")]
     json: Option<Value>,
     /// Form fields.
+    #[serde(default, deserialize_with = "option_or_placeholder")]
     form: Option<HeaderLines>,
     /// The content type; null sends none.
     #[serde(default, rename = "type", deserialize_with = "given")]
     content_type: Option<Option<String>>,
     /// Sizes of the pieces.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_placeholder")]
     chunks: Vec<usize>,
     /// How the length is told.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_placeholder")]
     framing: Framing,
 }
 

@@ -6,6 +6,7 @@
 mod body;
 mod expect;
 mod octets;
+mod placeholder;
 mod request;
 mod text_or_map;
 mod token;
@@ -258,7 +259,9 @@ pub fn schema() -> String {
 }
 
 pub(crate) fn read<T: serde::de::DeserializeOwned>(text: &str, file: &str) -> Result<T, CaseError> {
-    serde_saphyr::from_str(text).map_err(|error| {
+    // `y` and `no` are words, as in YAML 1.2.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let place = error
             .location()
             .map_or_else(|| file.to_owned(), |at| format!("{file}:{}:{}", at.line(), at.column()));

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::placeholder::is_placeholder;
 use super::text_or_map::text_or_map;
 
 /// The most bytes one value may grow to: a generator with a slip must not eat the machine.
@@ -74,11 +75,14 @@ impl Octets {
         parts: Option<Vec<Self>>,
     ) -> Result<Option<Self>, String> {
         let mut found = Vec::new();
+        let placeholder = base64.as_deref().filter(|t| is_placeholder(t)).map(|_| Self::Base64(Vec::new()));
         found.extend(text.map(Self::Text));
-        if let Some(base64) = base64 {
+        if let Some(base64) = base64.filter(|text| !is_placeholder(text)) {
             let bytes = STANDARD.decode(&base64).map_err(|e| format!("`{base64}` is not base64: {e}"))?;
             found.push(Self::Base64(bytes));
         }
+        // A placeholder stands for bytes that its row gives later.
+        found.extend(placeholder);
         found.extend(repeat.map(|(text, times)| Self::Repeat(text, times)));
         found.extend(parts.map(Self::Parts));
         if found.len() > 1 {

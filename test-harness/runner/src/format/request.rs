@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::body::Body;
 use super::octets::Octets;
+use super::placeholder::{option_or_placeholder, or_placeholder};
 use super::token::Token;
 use crate::wire::Lines;
 
@@ -32,7 +33,7 @@ pub struct Request {
     #[serde(default)]
     pub client: Option<String>,
     /// Headers, by name or as a list of `[name, value]`. Null takes a default away.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "option_or_placeholder")]
     pub headers: Option<HeaderLines>,
     /// A token, sent as `authorization: Bearer`; null takes a default away.
     #[serde(default)]
@@ -44,10 +45,10 @@ pub struct Request {
     #[serde(default)]
     pub body: Option<Body>,
     /// Trailers after the body.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "option_or_placeholder")]
     pub trailers: Option<HeaderLines>,
     /// What upstream answers, should the request get there.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "option_or_placeholder")]
     pub answer: Option<Answer>,
 }
 
@@ -56,10 +57,10 @@ pub struct Request {
 #[serde(deny_unknown_fields)]
 pub struct Answer {
     /// The status; 200 by default.
-    #[serde(default = "ok")]
+    #[serde(default = "ok", deserialize_with = "or_placeholder")]
     pub status: u16,
     /// Headers.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "option_or_placeholder")]
     pub headers: Option<HeaderLines>,
     /// The body; `ok` by default.
     #[serde(default)]

@@ -6,46 +6,83 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A token for the mint. What is not said is such that the issuer's rules accept it.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+use super::placeholder::or_placeholder;
+use super::text_or_map::text_or_map;
+
+/// A token for the mint: its text, or what it says. What is not said is such that the issuer's rules
+/// accept it.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Token {
     /// The issuer, by its name in the bundle; the first by default.
-    #[serde(default)]
     pub issuer: Option<String>,
     /// The algorithm that signs; the issuer's first by default.
-    #[serde(default)]
     pub alg: Option<String>,
     /// The key that signs: `own` (default), `stranger` (no set has it), a name such as `rs256-1`, or
     /// `public-as-secret` (an HMAC keyed with the public key in PEM, RFC 8725, section 2.1).
-    #[serde(default)]
     pub key: Option<String>,
     /// Roles, put where the issuer's tokens carry them.
-    #[serde(default)]
     pub roles: Option<Value>,
     /// Permissions, put where the issuer's tokens carry them.
-    #[serde(default)]
     pub permissions: Option<Value>,
     /// Members of the header over `alg`, `kid` and `typ`; null takes one away.
-    #[serde(default)]
     pub header: BTreeMap<String, Value>,
     /// Claims over `iss`, `aud`, `sub`, `iat` and `exp`; null takes one away. `exp`, `nbf`, `iat` and
     /// `auth_time` may be `now`, `+1h` or `-1s`.
-    #[serde(default)]
     pub claims: BTreeMap<String, Value>,
     /// The header as JSON text, instead of all of the above.
-    #[serde(default)]
     pub raw_header: Option<String>,
     /// The payload as JSON text, instead of all of the above.
-    #[serde(default)]
     pub raw_payload: Option<String>,
     /// How the finished token is spoiled, in order.
-    #[serde(default)]
     pub tamper: Vec<Tamper>,
     /// The token is this text and nothing else.
-    #[serde(default)]
     pub text: Option<String>,
 }
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TokenMap {
+    /// The issuer, by its name in the bundle; the first by default.
+    #[serde(default)]
+    issuer: Option<String>,
+    /// The algorithm that signs; the issuer's first by default.
+    #[serde(default)]
+    alg: Option<String>,
+    /// The key that signs: `own` (default), `stranger` (no set has it), a name such as `rs256-1`, or
+    /// `public-as-secret` (an HMAC keyed with the public key in PEM, RFC 8725, section 2.1).
+    #[serde(default)]
+    key: Option<String>,
+    /// Roles, put where the issuer's tokens carry them.
+    #[serde(default)]
+    roles: Option<Value>,
+    /// Permissions, put where the issuer's tokens carry them.
+    #[serde(default)]
+    permissions: Option<Value>,
+    /// Members of the header over `alg`, `kid` and `typ`; null takes one away.
+    #[serde(default, deserialize_with = "or_placeholder")]
+    header: BTreeMap<String, Value>,
+    /// Claims over `iss`, `aud`, `sub`, `iat` and `exp`; null takes one away. `exp`, `nbf`, `iat` and
+    /// `auth_time` may be `now`, `+1h` or `-1s`.
+    #[serde(default, deserialize_with = "or_placeholder")]
+    claims: BTreeMap<String, Value>,
+    /// The header as JSON text, instead of all of the above.
+    #[serde(default)]
+    raw_header: Option<String>,
+    /// The payload as JSON text, instead of all of the above.
+    #[serde(default)]
+    raw_payload: Option<String>,
+    /// How the finished token is spoiled, in order.
+    #[serde(default, deserialize_with = "or_placeholder")]
+    tamper: Vec<Tamper>,
+    /// The token is this text and nothing else.
+    #[serde(default)]
+    text: Option<String>,
+}
+
+text_or_map!(Token, TokenMap, "the text of a token, or a mapping that describes one", {
+    text => |text| Ok(Token { text: Some(text), ..Token::default() }),
+    map => |map| Ok(Token { issuer: map.issuer, alg: map.alg, key: map.key, roles: map.roles, permissions: map.permissions, header: map.header, claims: map.claims, raw_header: map.raw_header, raw_payload: map.raw_payload, tamper: map.tamper, text: map.text }),
+});
 
 /// A way to spoil a token after it was signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
