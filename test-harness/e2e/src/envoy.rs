@@ -46,6 +46,20 @@ impl Envoy {
         concurrency: u32,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self> {
+        let level = std::env::var("BARTIZAN_ENVOY_LOG").unwrap_or_else(|_| "warning".to_owned());
+        Self::start_logging(config, concurrency, environment, &level).await
+    }
+
+    /// The same with a log level of Envoy's.
+    ///
+    /// # Errors
+    /// As for [`Envoy::start`].
+    pub async fn start_logging(
+        config: &Value,
+        concurrency: u32,
+        environment: &BTreeMap<String, String>,
+        level: &str,
+    ) -> Result<Self> {
         let binary = binary()?;
         let directory = tempfile::Builder::new().prefix("bartizan-").tempdir()?;
         let file = directory.path().join("envoy.json");
@@ -56,10 +70,9 @@ impl Envoy {
             .arg("-c")
             .arg(&file)
             .args(["--concurrency", &concurrency.to_string(), "--disable-hot-restart"])
-            .args([
-                "--log-level",
-                &std::env::var("BARTIZAN_ENVOY_LOG").unwrap_or_else(|_| "warning".to_owned()),
-            ])
+            .args(["--log-level", level])
+            // What went wrong is in the log when a test looks, not ten seconds later.
+            .args(["--file-flush-interval-msec", "50"])
             .args(["--drain-time-s", "1", "--parent-shutdown-time-s", "2"])
             .arg("--admin-address-path")
             .arg(&admin_file)
