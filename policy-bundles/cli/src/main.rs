@@ -1,2 +1,83 @@
-//! The `bartizan` command.
-fn main() {}
+//! The `bartizan` command: what one does with policy bundles on a laptop or in a pipeline.
+//!
+//! One file per command under [`commands`]; [`output`] knows about terminals, formats and exit codes.
+#![forbid(unsafe_code)]
+
+mod commands;
+mod library;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use output::{Colour, Outcome, Screen};
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done, nothing wrong
+  1  something is wrong with the bundle or the request; it was said what
+  2  the command line is wrong
+  3  a file or directory could not be read or written
+
+A first bundle:
+  bartizan init my-policy
+  bartizan check my-policy
+  bartizan build my-policy -o plan.json";
+
+/// Writes, checks, explains and builds policy bundles for the Bartizan filter.
+#[derive(Debug, Parser)]
+#[command(name = "bartizan", version, about, after_help = AFTER_HELP, arg_required_else_help = true)]
+struct Cli {
+    /// Whether to use colours. NO_COLOR in the environment switches them off too.
+    #[arg(long, value_enum, default_value_t = Colour::Auto, global = true)]
+    color: Colour,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(commands::init::Init),
+    Check(commands::check::Check),
+    Build(commands::build::Build),
+    Explain(commands::explain::Explain),
+    Schema(commands::schema::Schema),
+    Reasons(commands::reasons::Reasons),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let screen = Screen::new(cli.color);
+    let result = match cli.command {
+        Command::Init(init) => commands::init::run(&init, &screen),
+        Command::Check(check) => commands::check::run(&check, &screen),
+        Command::Build(build) => commands::build::run(&build, &screen),
+        Command::Explain(explain) => commands::explain::run(&explain, &screen),
+        Command::Schema(_) => commands::schema::run(&screen),
+        Command::Reasons(reasons) => commands::reasons::run(&reasons, &screen),
+    };
+    match result {
+        Ok(outcome) => outcome.into(),
+        Err(failure) => {
+            screen.complain(&failure.to_string());
+            Outcome::Failed.into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_command_has_an_example() {
+        let command = super::Cli::command();
+        command.clone().debug_assert();
+        for sub in command.get_subcommands() {
+            let help = sub.clone().render_long_help().to_string();
+            assert!(help.contains("Examples:") && help.contains("bartizan "), "{}", sub.get_name());
+            assert!(help.contains("Exit codes:"), "{}", sub.get_name());
+        }
+    }
+}
