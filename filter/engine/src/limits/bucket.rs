@@ -54,9 +54,20 @@ impl Bucket {
     }
 
     /// The state as it counts at `now`. A bucket cannot lack more than all its tokens: a time further off
-    /// comes from a clock that was set back or from a limit that was larger, and would lock the client out.
+    /// comes from a clock that was set back or from a limit that was larger, and would lock the client out
+    /// until that time.
     fn clamp(&self, full_at: u64, now: u64) -> u64 {
         full_at.clamp(now, now.saturating_add(self.fill()))
+    }
+
+    /// The latest time that a state written by an honest clock can have at `now`. What is later has to be
+    /// brought down to `now + fill` and stored: clamped only when read, it would move on with the clock and
+    /// the bucket would never fill. The second of slack keeps workers, who read the clock a moment apart,
+    /// from shaving that moment off each other's states.
+    pub(super) fn latest(&self, now: u64) -> (u64, u64) {
+        const SLACK: u64 = 1_000_000_000;
+        let empty = now.saturating_add(self.fill());
+        (empty.saturating_add(SLACK), empty)
     }
 
     /// Takes one token: the new state, or `None` if there is none.

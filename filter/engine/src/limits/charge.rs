@@ -272,6 +272,7 @@ fn charge(
             Loaded::Absent => (Slot::empty(), None),
             Loaded::Failed => return Err(unavailable("a slot cannot be read")),
         };
+        let capped = slot.cap(limit.buckets.iter().map(|bucket| bucket.latest(now)));
         let before = slot.state(fingerprint);
         let mut after = before;
         let mut admitted = true;
@@ -281,14 +282,18 @@ fn charge(
                 None => admitted = false,
             }
         }
-        if !admitted {
-            // Nothing is written: a refused request costs the client nothing, and us no swap.
-            return Ok((false, tightest(limit, before, now)));
+        if admitted {
+            slot.set(fingerprint, after);
+        } else {
+            after = before;
+            if !capped {
+                // Nothing is written: a refused request costs the client nothing, and us no swap.
+                return Ok((false, tightest(limit, before, now)));
+            }
         }
-        slot.set(fingerprint, after);
         slot.encode(limit.buckets.len(), bytes);
         match host.store(name, bytes, version) {
-            Stored::Yes => return Ok((true, tightest(limit, after, now))),
+            Stored::Yes => return Ok((admitted, tightest(limit, after, now))),
             Stored::Conflict => {}
             Stored::Failed => return Err(unavailable("a slot cannot be written")),
         }
@@ -353,6 +358,32 @@ mod tests {
         assert!(visit(&mut limits, &mut host, "192.0.2.2", 100).is_ok());
         assert!(visit(&mut limits, &mut host, "192.0.2.1", 129).is_err());
         assert!(visit(&mut limits, &mut host, "192.0.2.1", 130).is_ok());
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_holds_nobody_longer_than_the_bucket_takes() {
+        let mut limits = limits(LimitKey::Address, &[(60, 60_000, 3)]);
+        let mut host = TestHost::default();
+        for _ in 0..3 {
+            visit(&mut limits, &mut host, "192.0.2.1", 500_000).unwrap();
+        }
+        let (_, report) = visit(&mut limits, &mut host, "192.0.2.1", 100).unwrap_err();
+        assert_eq!(report.retry_after(), 1);
+        assert!(visit(&mut limits, &mut host, "192.0.2.1", 101).is_ok(), "as Retry-After said");
+        assert!(visit(&mut limits, &mut host, "192.0.2.1", 101).is_err(), "and no more than that");
+        assert!(visit(&mut limits, &mut host, "192.0.2.1", 102).is_ok());
+    }
+
+    #[test]
+    fn a_limit_that_became_smaller_holds_nobody_by_its_old_window() {
+        let mut host = TestHost::default();
+        let mut hourly = limits(LimitKey::Address, &[(2, 3_600_000, 2)]);
+        for _ in 0..2 {
+            visit(&mut hourly, &mut host, "192.0.2.1", 1000).unwrap();
+        }
+        let mut secondly = limits(LimitKey::Address, &[(1, 1_000, 1)]);
+        assert!(visit(&mut secondly, &mut host, "192.0.2.1", 1000).is_err());
+        assert!(visit(&mut secondly, &mut host, "192.0.2.1", 1001).is_ok());
     }
 
     #[test]

@@ -75,6 +75,23 @@ impl Slot {
         self.entries.iter().flatten().find(|e| e.fingerprint == fingerprint).map_or(self.floor, |e| e.state)
     }
 
+    /// Brings times that are later than the first of a window's pair down to the second. True if there was
+    /// one: the slot is then to be written even if nothing is charged.
+    pub(super) fn cap(&mut self, windows: impl Iterator<Item = (u64, u64)> + Clone) -> bool {
+        let mut capped = false;
+        let states = std::iter::once(&mut self.floor)
+            .chain(self.entries.iter_mut().flatten().map(|entry| &mut entry.state));
+        for state in states {
+            for (time, (latest, empty)) in state.iter_mut().zip(windows.clone()) {
+                if *time > latest {
+                    *time = empty;
+                    capped = true;
+                }
+            }
+        }
+        capped
+    }
+
     /// Sets the state of a key, dropping another one if there is no room.
     pub(super) fn set(&mut self, fingerprint: u64, state: State) {
         let fresh = Entry { fingerprint, state };
