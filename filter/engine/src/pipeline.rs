@@ -461,6 +461,11 @@ fn no_route(found: Found, trace: &mut Trace) -> Refusal {
             Refusal::new(Reason::MethodNotAllowed, format!("the path takes {allow}"))
                 .with_header("allow", allow)
         }
+        Found::Shadowed => {
+            let why = "but for a slash at its end the path belongs to a stricter route than the catch-all";
+            trace.note(Room::Intake, "", || why.into());
+            Refusal::new(Reason::RouteUnknown, why)
+        }
         Found::Route(_) | Found::Nothing => {
             trace.note(Room::Intake, "", || "no route matches".into());
             Refusal::new(Reason::RouteUnknown, "no route matches")

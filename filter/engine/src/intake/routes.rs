@@ -1,14 +1,18 @@
 //! From method, host and path to the route, in time that does not depend on how many routes there are.
 //!
 //! A tree with one level per path segment. A literal segment beats a parameter, a parameter beats a rest.
-//! Among routes of one template a host named in full beats a wildcard, a wildcard beats any host, and a
-//! route with methods beats one without. The tree has at most as many levels as the longest template, so
-//! a request cannot make the walk deep.
+//! Among routes of one template that take the method, a host named in full beats a wildcard, a wildcard
+//! beats any host, and a route with methods beats one without; what counts is the pattern that the
+//! request's host matched, not the best one of the route. The tree has at most as many levels as the
+//! longest template, so a request cannot make the walk deep.
+//!
+//! Many servers serve `/admin/` as `/admin`. A catch-all (`{rest...}`) therefore does not take a path that
+//! with or without a slash at its end belongs to a stricter route: who writes both means to guard both.
 
 use std::collections::HashMap;
 
 use super::percent::{Plus, decode_text};
-use crate::plan::{PlanError, RoutePlan};
+use crate::plan::{AccessPlan, PlanError, RoutePlan};
 
 /// The most segments a template may have.
 pub const MAX_SEGMENTS: usize = 64;
@@ -61,14 +65,14 @@ pub fn parse_template(template: &str) -> Result<Vec<Segment>, String> {
             None => Segment::Literal(literal(part)?),
         };
         segments.push(segment);
+        if segments.len() > MAX_SEGMENTS {
+            return Err(format!("more than {MAX_SEGMENTS} segments"));
+        }
     }
     // A last empty segment is a trailing slash; anywhere else it could match no canonical path.
     let last = segments.len().saturating_sub(1);
     if segments.iter().take(last).any(|s| *s == Segment::Literal(String::new())) {
         return Err("an empty segment (`//`) matches no request, for doubled slashes are merged first".into());
-    }
-    if segments.len() > MAX_SEGMENTS {
-        return Err(format!("more than {MAX_SEGMENTS} segments"));
     }
     Ok(segments)
 }
@@ -91,7 +95,7 @@ fn literal(part: &str) -> Result<String, String> {
 struct Node {
     literals: HashMap<Box<str>, usize>,
     parameter: Option<usize>,
-    /// Routes whose template ends here, best first.
+    /// Routes whose template ends here, in the order they were written.
     ends: Vec<usize>,
     /// Routes whose template goes on with a rest.
     rests: Vec<usize>,
@@ -101,9 +105,34 @@ struct Node {
 struct Candidate {
     hosts: Vec<HostPattern>,
     methods: Vec<Box<str>>,
+    access: AccessPlan,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+impl Candidate {
+    /// How specifically this route names the host, if it takes it at all.
+    fn takes_host(&self, host: &str) -> Option<usize> {
+        if self.hosts.is_empty() {
+            return Some(0);
+        }
+        self.hosts.iter().filter(|pattern| pattern.matches(host)).map(HostPattern::rank).max()
+    }
+
+    /// Any method does not mean TRACE, which makes a server send back what it got: the identity headers
+    /// that were added, and cookies that scripts may not read (RFC 9110, section 9.3.8).
+    fn takes_method(&self, method: &str) -> bool {
+        if self.methods.is_empty() { method != "TRACE" } else { self.methods.iter().any(|m| **m == *method) }
+    }
+
+    /// Whether this route lets in somebody whom the other one would not.
+    fn is_laxer_than(&self, other: &Self) -> bool {
+        match (&self.access, &other.access) {
+            (_, AccessPlan::Public) | (AccessPlan::Permitted { .. }, AccessPlan::Authenticated) => false,
+            (mine, theirs) => mine != theirs,
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
 enum HostPattern {
     /// `.example.com`: any host that ends so and has more before it.
     Suffix(Box<str>),
@@ -141,6 +170,8 @@ pub enum Found {
     Route(usize),
     /// The path is known, the method is not; these are, in the form of an `Allow` header.
     OtherMethods(String),
+    /// A catch-all takes it, but for a slash at its end it is a stricter route's.
+    Shadowed,
     /// No route.
     Nothing,
 }
@@ -176,10 +207,10 @@ impl Routes {
             table.candidates.push(Candidate {
                 hosts: route.hosts.iter().map(|h| HostPattern::parse(h)).collect(),
                 methods: route.methods.iter().map(|m| m.as_str().into()).collect(),
+                access: route.access.clone(),
             });
             table.insert(&segments, index);
         }
-        table.sort();
         Ok(table)
     }
 
@@ -205,25 +236,38 @@ impl Routes {
         }
     }
 
-    fn sort(&mut self) {
-        let candidates = &self.candidates;
-        let rank = |route: &usize| {
-            let candidate = candidates.get(*route);
-            let host = candidate.and_then(|c| c.hosts.iter().map(HostPattern::rank).max()).unwrap_or(0);
-            let methods = candidate.is_some_and(|c| !c.methods.is_empty());
-            std::cmp::Reverse((host, methods))
-        };
-        for node in &mut self.nodes {
-            node.ends.sort_by_key(rank);
-            node.rests.sort_by_key(rank);
-        }
-    }
-
     /// Finds the route for a canonical path.
     #[must_use]
     pub fn find(&self, method: &str, host: &str, path: &str) -> Found {
-        let mut walk = Walk { table: self, method, host, visits: 0 };
-        walk.descend(0, path.strip_prefix('/')).unwrap_or(Found::Nothing)
+        let (found, by_rest) = self.walk(method, host, path);
+        let Found::Route(route) = found else { return found };
+        if !by_rest || path == "/" {
+            return found;
+        }
+        let other = match path.strip_suffix('/') {
+            Some(bare) => self.walk(method, host, bare),
+            None => self.walk(method, host, &format!("{path}/")),
+        };
+        let shadowed = match other {
+            (Found::Route(other), false) => {
+                let pair = self.candidates.get(route).zip(self.candidates.get(other));
+                pair.is_none_or(|(found, other)| found.is_laxer_than(other))
+            }
+            (Found::OtherMethods(_), false) => true,
+            _ => false,
+        };
+        if shadowed { Found::Shadowed } else { found }
+    }
+
+    /// What the table says of a path, and whether a catch-all said it.
+    fn walk(&self, method: &str, host: &str, path: &str) -> (Found, bool) {
+        let mut walk = Walk { table: self, method, host, visits: 0, by_rest: false };
+        let found = walk.descend(0, path.strip_prefix('/'));
+        // A walk that was cut off may have left out a route that is stricter than what it found.
+        if walk.visits > MAX_VISITS {
+            return (Found::Nothing, false);
+        }
+        (found.unwrap_or(Found::Nothing), walk.by_rest)
     }
 }
 
@@ -232,6 +276,7 @@ struct Walk<'t> {
     method: &'t str,
     host: &'t str,
     visits: usize,
+    by_rest: bool,
 }
 
 impl Walk<'_> {
@@ -262,21 +307,29 @@ impl Walk<'_> {
                 return found;
             }
         }
-        self.choose(&node.rests)
+        let found = self.choose(&node.rests);
+        self.by_rest = found.is_some();
+        found
     }
 
-    /// The first of the routes, best first, that takes host and method.
+    /// Of the routes that take host and method, the one that names the host most specifically.
     fn choose(&self, routes: &[usize]) -> Option<Found> {
+        let mut best: Option<((usize, bool), usize)> = None;
         let mut others: Vec<&str> = Vec::new();
         for &route in routes {
             let Some(candidate) = self.table.candidates.get(route) else { continue };
-            if !candidate.hosts.is_empty() && !candidate.hosts.iter().any(|h| h.matches(self.host)) {
+            let Some(rank) = candidate.takes_host(self.host) else { continue };
+            if !candidate.takes_method(self.method) {
+                others.extend(candidate.methods.iter().map(|m| &**m));
                 continue;
             }
-            if candidate.methods.is_empty() || candidate.methods.iter().any(|m| **m == *self.method) {
-                return Some(Found::Route(route));
+            let rank = (rank, !candidate.methods.is_empty());
+            if best.is_none_or(|(before, _)| rank > before) {
+                best = Some((rank, route));
             }
-            others.extend(candidate.methods.iter().map(|m| &**m));
+        }
+        if let Some((_, route)) = best {
+            return Some(Found::Route(route));
         }
         if others.is_empty() {
             return None;
@@ -290,7 +343,6 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::AccessPlan;
 
     fn route(path: &str, methods: &[&str], hosts: &[&str]) -> RoutePlan {
         RoutePlan {
@@ -375,6 +427,69 @@ mod tests {
         assert_eq!(routes.find("GET", "b.example", "/a"), Found::Route(2));
         assert_eq!(routes.find("GET", "example", "/a"), Found::Route(0));
         assert_eq!(routes.find("GET", "y.b.example", "/only"), Found::Nothing);
+    }
+
+    #[test]
+    fn the_host_that_matched_counts_not_the_best_of_the_route() {
+        let strict = route("/a", &[], &["api.other.example"]);
+        let wide = route("/a", &[], &["x.example", "*.other.example"]);
+        for routes in [[wide.clone(), strict.clone()], [strict, wide]] {
+            let Found::Route(index) = table(&routes).find("GET", "api.other.example", "/a") else { panic!() };
+            assert_eq!(routes[index].hosts, ["api.other.example"]);
+            let Found::Route(index) = table(&routes).find("GET", "b.other.example", "/a") else { panic!() };
+            assert_eq!(routes[index].hosts.len(), 2);
+        }
+    }
+
+    #[test]
+    fn any_method_is_not_trace() {
+        let routes = table(&[route("/a", &[], &[]), route("/t", &["TRACE"], &[])]);
+        assert_eq!(routes.find("TRACE", "h", "/a"), Found::Nothing);
+        assert_eq!(routes.find("TRACE", "h", "/t"), Found::Route(1));
+    }
+
+    #[test]
+    fn a_slash_at_the_end_does_not_lead_around_a_stricter_route() {
+        let guarded = |path, methods: &[&str]| RoutePlan {
+            access: AccessPlan::Authenticated,
+            ..route(path, methods, &[])
+        };
+        let routes = table(&[
+            route("/{rest...}", &[], &[]),
+            guarded("/admin", &[]),
+            guarded("/dir/", &[]),
+            guarded("/u/{id}", &[]),
+            route("/open", &[], &[]),
+            route("/form", &["POST"], &[]),
+        ]);
+        for path in ["/admin/", "/dir", "/u/7/", "/form/"] {
+            assert_eq!(routes.find("GET", "h", path), Found::Shadowed, "{path}");
+        }
+        for path in ["/open/", "/", "/x", "/x/", "/admin/x", "/dir/x", "/admins"] {
+            assert_eq!(routes.find("GET", "h", path), Found::Route(0), "{path}");
+        }
+        let stricter = table(&[guarded("/{rest...}", &[]), route("/open", &[], &[])]);
+        assert_eq!(stricter.find("GET", "h", "/open/"), Found::Route(0), "nothing to get around");
+    }
+
+    #[test]
+    fn a_walk_that_is_cut_off_finds_nothing_rather_than_a_catch_all() {
+        let mut routes = vec![route("/{all...}", &[], &[])];
+        for bits in 0..1u32 << 12 {
+            let path: String = (0..12)
+                .map(|i| if bits >> i & 1 == 0 { "/a".into() } else { format!("/{{p{i}}}") })
+                .collect();
+            routes.push(route(&path, &[], &["never.example"]));
+        }
+        let routes = table(&routes);
+        assert_eq!(routes.find("GET", "h", &"/a".repeat(12)), Found::Nothing);
+        assert_eq!(routes.find("GET", "h", "/b"), Found::Route(0));
+    }
+
+    #[test]
+    fn a_template_with_very_many_parameters_is_refused_at_once() {
+        let path: String = (0..1_000_000).map(|i| format!("/{{p{i}}}")).collect();
+        assert!(parse_template(&path).is_err());
     }
 
     #[test]
