@@ -425,8 +425,7 @@ impl Engine {
 
     /// What to change on the response, whoever made it: upstream, the proxy, or a refusal of ours.
     pub fn response_edits<'e>(&'e self, exchange: &'e Exchange) -> impl Iterator<Item = Edit> + 'e {
-        let rate = exchange.report.iter().flat_map(|report| report.headers());
-        let rate = rate.map(|(name, value)| Edit::Set(name.into(), value.into()));
+        let rate = exchange.report.iter().flat_map(Report::edits);
         self.headers.response().iter().cloned().chain(rate)
     }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::bucket::Bucket;
-use super::fields::Report;
+use super::fields::{Fixed, Report};
 use super::plan::{LimitKey, LimitPlan};
 use super::table::{MAX_WINDOWS, Slot, WAYS};
 use crate::host::{Host, Loaded, Now, Stored};
@@ -75,6 +75,8 @@ struct Limit {
     at: Box<str>,
     key: LimitKey,
     buckets: Vec<Bucket>,
+    /// What clients are told of each bucket.
+    fields: Vec<Rc<Fixed>>,
     slots: u64,
 }
 
@@ -202,11 +204,14 @@ fn load_limit(index: usize, plan: &LimitPlan) -> Result<Limit, PlanError> {
             )
         })
     });
+    let buckets = buckets.collect::<Result<Vec<_>, _>>()?;
+    let id: Rc<str> = plan.id.as_str().into();
     Ok(Limit {
-        id: plan.id.as_str().into(),
         at: plan.at.as_str().into(),
         key: plan.key,
-        buckets: buckets.collect::<Result<_, _>>()?,
+        fields: buckets.iter().map(|bucket| Rc::new(Fixed::new(&id, bucket))).collect(),
+        id,
+        buckets,
         slots: u64::from(plan.slots) / WAYS as u64,
     })
 }
@@ -263,6 +268,8 @@ fn charge(
     // Slots are few and fixed: `limit`, its name, and a number below the number of slots.
     let _ = write!(name, "limit.{}.{}", limit.id, place & limit.slots.saturating_sub(1));
     let now = now.nanos();
+    // INVARIANT: a loaded limit has a window, or it would limit nothing.
+    let report = |state| tightest(limit, state, now).ok_or_else(|| unavailable("the limit has no window"));
     for _ in 0..MAX_TRIES {
         let (mut slot, version) = match host.load(name, bytes) {
             Loaded::Present(version) => (
@@ -288,12 +295,12 @@ fn charge(
             after = before;
             if !capped {
                 // Nothing is written: a refused request costs the client nothing, and us no swap.
-                return Ok((false, tightest(limit, before, now)));
+                return Ok((false, report(before)?));
             }
         }
         slot.encode(limit.buckets.len(), bytes);
         match host.store(name, bytes, version) {
-            Stored::Yes => return Ok((admitted, tightest(limit, after, now))),
+            Stored::Yes => return Ok((admitted, report(after)?)),
             Stored::Conflict => {}
             Stored::Failed => return Err(unavailable("a slot cannot be written")),
         }
@@ -301,24 +308,19 @@ fn charge(
     Err(unavailable("a slot changed too often"))
 }
 
-/// The window with the longest wait, or else the fewest tokens left.
-fn tightest(limit: &Limit, state: [u64; MAX_WINDOWS], now: u64) -> Report {
-    let levels =
-        limit.buckets.iter().zip(state).map(|(bucket, full_at)| (bucket, bucket.level(full_at, now)));
-    let worst =
-        levels.min_by_key(|(_, l)| (l.remaining, std::cmp::Reverse(l.next_in), std::cmp::Reverse(l.full_in)));
-    match worst {
-        Some((bucket, level)) => Report::new(&limit.id, bucket, level),
-        // A limit has at least one window; without one nothing would be left.
-        None => {
-            Report { limit: limit.id.clone(), count: 0, period_s: 0, remaining: 0, reset_s: 1, retry_s: 1 }
-        }
-    }
+/// The window with the fewest tokens left, and of those the one with the longest wait.
+fn tightest(limit: &Limit, state: [u64; MAX_WINDOWS], now: u64) -> Option<Report> {
+    let levels = limit.fields.iter().zip(&limit.buckets).zip(state);
+    levels
+        .map(|((fields, bucket), full_at)| (fields, bucket.level(full_at, now)))
+        .min_by_key(|(_, l)| (l.remaining, std::cmp::Reverse(l.next_in), std::cmp::Reverse(l.full_in)))
+        .map(|(fields, level)| Report::new(fields, level))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::headers::Edit;
     use crate::host::testing::TestHost;
     use crate::limits::plan::WindowPlan;
 
@@ -404,7 +406,8 @@ mod tests {
             assert!(visit(&mut limits, &mut host, "192.0.2.1", second).is_err());
         }
         let (_, report) = visit(&mut limits, &mut host, "192.0.2.1", 103).unwrap_err();
-        assert_eq!(report.count, 3, "the hour is what holds the client back");
+        let policy = Edit::Set("ratelimit-policy".into(), "\"api\";q=3;w=3600".into());
+        assert!(report.edits().any(|edit| edit == policy), "the hour is what holds the client back");
     }
 
     #[test]
