@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         Command::Check(check) => commands::check::run(&check, &screen),
         Command::Build(build) => commands::build::run(&build, &screen),
         Command::Explain(explain) => commands::explain::run(&explain, &screen),
-        Command::Schema(_) => commands::schema::run(&screen),
+        Command::Schema(schema) => commands::schema::run(&schema, &screen),
         Command::Reasons(reasons) => commands::reasons::run(&reasons, &screen),
     };
     match result {

@@ -18,6 +18,7 @@ pub mod intake;
 pub mod limits;
 pub mod network;
 pub mod path;
+pub mod reference;
 pub mod routes;
 pub mod schema;
 pub mod text;

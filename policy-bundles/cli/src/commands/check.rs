@@ -76,7 +76,7 @@ pub(crate) fn summary(place: &str, compiled: &Compiled, deny_warnings: bool, col
     };
     let Some(plan) = &compiled.plan else {
         let head = paint(colour, "1;31", "refused");
-        return format!("{head} {place}: {found}; correct the errors, then check again\n");
+        return format!("{head} {place}: {found}; next: correct them, then bartizan check {place}\n");
     };
     let size = format!(
         "bundle `{}` revision {}: {}, {}, {}",

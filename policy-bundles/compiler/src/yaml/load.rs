@@ -470,6 +470,15 @@ mod tests {
     }
 
     #[test]
+    fn line_ends_of_windows_are_line_ends() {
+        let (node, diagnostics) = loaded("a: 1\r\nb:\r\n  - x\r\n");
+        assert!(diagnostics.is_empty(), "{diagnostics:?}");
+        assert_eq!(node.unwrap().get("a").unwrap().span, span(1, 4, 1));
+        let (_, diagnostics) = loaded("a: 1\rb: 2\n");
+        assert!(!diagnostics.is_empty(), "a carriage return alone is a line end for some readers only");
+    }
+
+    #[test]
     fn all_duplicates_are_reported_at_once() {
         let (_, diagnostics) = loaded("a: 1\na: 2\nb: {c: 1, c: 2}\n");
         assert_eq!(diagnostics.len(), 2, "{diagnostics:?}");
