@@ -16,6 +16,8 @@ const MAX_PATTERN: usize = 2048;
 pub(super) enum Pattern {
     /// Anchored runs of ASCII characters.
     Runs(Vec<Run>),
+    /// One of some literal beginnings: `^(?:PNG|JFIF)`, however long the text is.
+    Beginnings(Vec<String>),
     /// Anything else.
     Regex(Box<Regex>),
 }
@@ -37,6 +39,9 @@ impl Pattern {
         if let Some(runs) = runs(text) {
             return Ok(Self::Runs(runs));
         }
+        if let Some(beginnings) = beginnings(text) {
+            return Ok(Self::Beginnings(beginnings));
+        }
         match RegexBuilder::new(text).size_limit(MAX_COMPILED).build() {
             Ok(regex) => Ok(Self::Regex(Box::new(regex))),
             Err(problem) => Err(format!("the pattern `{text}` cannot be used: {problem}")),
@@ -47,6 +52,7 @@ impl Pattern {
     pub(super) fn matches(&self, text: &str) -> bool {
         match self {
             Self::Runs(runs) => runs_match(runs, text.as_bytes()),
+            Self::Beginnings(beginnings) => beginnings.iter().any(|b| text.starts_with(b.as_str())),
             Self::Regex(regex) => regex.is_match(text),
         }
     }
@@ -54,7 +60,7 @@ impl Pattern {
     /// What a match costs per byte, in steps of evaluation.
     pub(super) fn cost(&self) -> u64 {
         match self {
-            Self::Runs(_) => 0,
+            Self::Runs(_) | Self::Beginnings(_) => 0,
             Self::Regex(regex) => 4 + regex.as_str().len() as u64 / 8,
         }
     }
@@ -91,6 +97,19 @@ fn runs(pattern: &str) -> Option<Vec<Run>> {
         .zip(runs.iter().skip(1))
         .all(|(one, next)| one.min == one.max || (one.class & next.class == 0 && next.min > 0));
     exact.then_some(runs)
+}
+
+/// Reads `^(?:a|b)` and `^a` as literals. `None` for anything that is more than that.
+fn beginnings(pattern: &str) -> Option<Vec<String>> {
+    let inner = pattern.strip_prefix('^')?;
+    let alternatives = match inner.strip_prefix("(?:").and_then(|inner| inner.strip_suffix(')')) {
+        Some(alternatives) => alternatives,
+        // Without the group, `^` would belong to the first alternative only.
+        None if inner.contains('|') => return None,
+        None => inner,
+    };
+    let literal = !alternatives.contains(['\\', '.', '*', '+', '?', '{', '}', '(', ')', '[', ']', '^', '$']);
+    literal.then(|| alternatives.split('|').map(str::to_owned).collect())
 }
 
 fn bit(byte: u8) -> u128 {
@@ -192,6 +211,24 @@ mod tests {
             "^\\$",
         ] {
             assert!(!matches!(Pattern::load(other), Ok(Pattern::Runs(_))), "{other}");
+        }
+    }
+
+    #[test]
+    fn literal_beginnings_need_no_regular_expression() {
+        for (pattern, yes, no) in
+            [("^a", "abc", "ba"), ("^(?:iVBO|/9j/)", "/9j/4AAQ", "x/9j/"), ("^", "anything", "")]
+        {
+            let loaded = Pattern::load(pattern).unwrap();
+            assert!(matches!(loaded, Pattern::Beginnings(_)), "{pattern}");
+            assert_eq!(loaded.cost(), 0);
+            let regex = Regex::new(pattern).unwrap();
+            for text in [yes, no] {
+                assert_eq!(loaded.matches(text), regex.is_match(text), "{pattern} on {text}");
+            }
+        }
+        for more in ["^a|b", "^(?:a|b)c", "^(?:a)|(?:b)", "^(?:a.)", "^a+", "^a$b", "(?:a)", "^(?i:a)"] {
+            assert!(!matches!(Pattern::load(more), Ok(Pattern::Beginnings(_))), "{more}");
         }
     }
 
