@@ -6,8 +6,8 @@ route=$("$(dirname "$0")/setup-wasm.sh")
 command=$1
 shift
 
-# Where this machine keeps its sources is nobody's business, and would make builds differ from place to place.
-remap="--remap-path-prefix=$root=bartizan --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
+# Where this machine keeps its registry is nobody's business. Our own paths are relative already.
+remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
 
 if [ "$route" = rustup ]; then
   export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$remap ${WASM_RUSTFLAGS:-}"
