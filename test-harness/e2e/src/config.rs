@@ -93,6 +93,28 @@ pub fn standalone(settings: &Settings) -> Result<Value> {
     Ok(config)
 }
 
+/// The same for containers: clients on all addresses, and names instead of this machine's paths.
+///
+/// # Errors
+/// As for [`standalone`].
+pub fn container(configuration: String, secrets: &BTreeMap<String, String>) -> Result<Value> {
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 8081));
+    let mut settings = Settings::new("/etc/bartizan/bartizan.wasm".into(), configuration, nowhere);
+    settings.port = 8080;
+    settings.environment.clone_from(secrets);
+    let mut config = standalone(&settings)?;
+    let upstream = "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
+    let changes = [
+        ("/admin/address/socket_address/port_value".to_owned(), json!(9901)),
+        ("/static_resources/listeners/0/address/socket_address/address".to_owned(), json!("0.0.0.0")),
+        (format!("{upstream}/address"), json!("upstream")),
+    ];
+    for (place, value) in changes {
+        *config.pointer_mut(&place).with_context(|| format!("the configuration has no {place}"))? = value;
+    }
+    Ok(config)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +126,8 @@ mod tests {
         assert_eq!(text.lines().skip_while(|l| l.starts_with('#')).filter(|l| l.contains("HERE")).count(), 6);
         let settings = Settings::new("m.wasm".into(), "{\"plan\":{}}".into(), "127.0.0.1:9".parse().unwrap());
         let config = standalone(&settings).unwrap().to_string();
+        let container = container("{}".to_owned(), &BTreeMap::new()).unwrap().to_string();
+        assert!(container.contains("0.0.0.0") && container.contains("\"upstream\""));
         for value in ["m.wasm", "{\\\"plan\\\":{}}", "\"port_value\":9"] {
             assert!(config.contains(value), "{value}");
         }

@@ -217,7 +217,7 @@ async fn probe(admin_file: &Path) -> Option<(SocketAddr, SocketAddr)> {
 
 async fn get(admin: SocketAddr, path: &str) -> Result<String> {
     let mut request = Request::new("GET", path).header("connection", "close");
-    request.host = Some("localhost".to_owned());
+    request.host = Some(b"localhost".to_vec());
     let response = send(admin, None, Protocol::Http1, &request).await?;
     if response.status != 200 {
         bail!("envoy's admin interface answers {} to {path}", response.status);

@@ -3,8 +3,16 @@
 //! Everything here talks over the loopback and ends what it started. `make e2e`, `make run` and `make demo`
 //! are the subcommands of the program `bartizan-e2e`.
 
+pub mod burst;
+pub mod cases;
 pub mod client;
 pub mod config;
+pub mod demo;
+pub mod deploy;
 pub mod envoy;
+pub mod hostile;
+pub mod large;
 pub mod message;
+pub mod run;
+pub mod show;
 pub mod upstream;

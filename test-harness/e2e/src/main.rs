@@ -1,19 +1,31 @@
 //! The program behind `make e2e`, `make run` and `make demo`.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use clap::{Parser, Subcommand};
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand, ValueEnum};
 
-use bartizan_e2e::client::{Protocol, send};
-use bartizan_e2e::config::{self, Settings};
-use bartizan_e2e::envoy::Envoy;
-use bartizan_e2e::message::Request;
-use bartizan_e2e::upstream::Upstream;
+use bartizan_e2e::client::Protocol;
+use bartizan_e2e::deploy::{Policy, Signatures};
+use bartizan_e2e::{burst, cases, config, demo, hostile, large, run};
 
 /// Bartizan in a real Envoy.
+///
+/// Needs dist/bartizan.wasm (`make build`; or BARTIZAN_WASM=FILE) and Envoy (`make setup`; or ENVOY=FILE).
 #[derive(Parser)]
-#[command(name = "bartizan-e2e")]
+#[command(
+    name = "bartizan-e2e",
+    after_help = "\
+Examples:
+  bartizan-e2e run                        guard an echo server until Ctrl-C
+  bartizan-e2e run --for 5s               the same for 5 seconds, checking the printed lines
+  bartizan-e2e cases --only telemetry     the cases whose name contains `telemetry`
+  bartizan-e2e hostile --count 1000000    a million mutated requests
+  bartizan-e2e burst --connections 128    a flood
+
+Exit status: 0 if all is as expected, 1 if not, 2 if the command line is wrong."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -21,17 +33,89 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Starts Envoy with the module and sends one request over each protocol.
-    Smoke {
-        /// The plugin configuration, as a file.
-        #[arg(long)]
-        configuration: Option<std::path::PathBuf>,
+    /// Guard an echo server with the bundle iot-gateway, and print curl lines to try.
+    Run {
+        /// The port for clients; another one is taken if it is in use.
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+        /// Check the printed lines and stop after this long, as in `5s`.
+        #[arg(long = "for", value_parser = seconds, env = "BARTIZAN_RUN_FOR")]
+        limit: Option<Duration>,
     },
+    /// Show a tour of what is let in and what is refused.
+    Demo,
+    /// Run the behaviour cases, over HTTP/1.1 and HTTP/2.
+    Cases {
+        /// Only cases whose file, name or row contains this text.
+        #[arg(long)]
+        only: Option<String>,
+        /// Who checks signatures.
+        #[arg(long, value_enum, default_value_t = By::Both)]
+        signatures: By,
+    },
+    /// Send hostile input: a public suite of JSON documents, and mutated requests.
+    Hostile {
+        /// How many mutated requests.
+        #[arg(long, default_value_t = 100_000)]
+        count: usize,
+        /// Where chance begins; the same seed sends the same requests.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Flood a budget of a hundred requests, and see that exactly a hundred are let through.
+    Burst {
+        /// How many requests.
+        #[arg(long, default_value_t = 10_000)]
+        requests: usize,
+        /// How many connections.
+        #[arg(long, default_value_t = 64)]
+        connections: usize,
+    },
+    /// Send the largest bodies that a policy allows, and larger ones.
+    Large,
+    /// Print Envoy's configuration for containers, with a bundle's policy inside.
+    Config {
+        /// The bundle.
+        bundle: std::path::PathBuf,
+    },
+    /// Everything above but `run` and `config`: what `make e2e` does.
+    All,
+    /// Cases with one signature path, a small flood and some hostile input: what `make test` does.
+    Quick,
 }
 
-#[tokio::main]
+#[derive(Clone, Copy, ValueEnum)]
+enum By {
+    /// Envoy and the module, one after the other.
+    Both,
+    /// Envoy's own cryptography.
+    Host,
+    /// The module's.
+    Wasm,
+    /// Whatever the module chooses.
+    Auto,
+}
+
+impl By {
+    fn paths(self) -> Vec<Signatures> {
+        match self {
+            Self::Both => vec![Signatures::Host, Signatures::Wasm],
+            Self::Host => vec![Signatures::Host],
+            Self::Wasm => vec![Signatures::Wasm],
+            Self::Auto => vec![Signatures::Auto],
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text);
+    number.parse().map(Duration::from_secs).map_err(|_| format!("`{text}` is not a duration such as `5s`"))
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    match run(Arguments::parse().command).await {
+    let arguments = Arguments::parse();
+    match execute(arguments.command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -40,24 +124,87 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> Result<()> {
+async fn execute(command: Command) -> Result<()> {
     match command {
-        Command::Smoke { configuration } => {
-            let upstream = Upstream::start().await?;
-            let configuration = match configuration {
-                Some(file) => std::fs::read_to_string(file)?,
-                None => "{}".to_owned(),
-            };
-            let mut envoy =
-                Envoy::start(&Settings::new(config::module()?, configuration, upstream.address())).await?;
-            for protocol in Protocol::ALL {
-                let response = send(envoy.address(), None, protocol, &Request::new("GET", "/")).await?;
-                println!("{protocol}: {} {}", response.status, response.reason().unwrap_or_default());
-            }
-            println!("VM restarts: {}", envoy.vm_restarts().await?);
-            envoy.alive()?;
-            envoy.stop().await;
+        Command::Run { port, limit } => run::run(port, limit).await,
+        Command::Demo => demo::demo().await,
+        Command::Cases { only, signatures } => run_cases(only, signatures).await,
+        Command::Hostile { count, seed } => {
+            documents().await?;
+            mutated(count, seed).await
+        }
+        Command::Burst { requests, connections } => flood(requests, connections).await,
+        Command::Large => large_bodies().await,
+        Command::Config { bundle } => {
+            let policy = Policy::compile_as_written(&bundle)?;
+            let config = config::container(policy.configuration(Signatures::Auto), &policy.secrets)?;
+            println!("{}", serde_json::to_string_pretty(&config)?);
             Ok(())
         }
+        Command::All => {
+            run_cases(None, By::Both).await?;
+            flood(10_000, 64).await?;
+            large_bodies().await?;
+            documents().await?;
+            mutated(100_000, 1).await?;
+            demo::demo().await
+        }
+        Command::Quick => {
+            run_cases(None, By::Auto).await?;
+            flood(1_000, 16).await?;
+            mutated(5_000, 1).await
+        }
     }
+}
+
+async fn run_cases(only: Option<String>, signatures: By) -> Result<()> {
+    let started = Instant::now();
+    let report = cases::run(&cases::Options { only, signatures: signatures.paths() }).await?;
+    println!("{} in {:.1} s", report.text(), started.elapsed().as_secs_f32());
+    if report.failures.is_empty() { Ok(()) } else { bail!("{} runs failed", report.failures.len()) }
+}
+
+async fn flood(requests: usize, connections: usize) -> Result<()> {
+    for protocol in Protocol::ALL {
+        let started = Instant::now();
+        let answers = burst::burst(requests, connections, protocol).await?;
+        let admitted = answers.get(&200).copied().unwrap_or(0);
+        println!(
+            "flood over {protocol}: {requests} requests over {connections} connections against a limit of 100: {admitted} admitted, in {:.1} s",
+            started.elapsed().as_secs_f32()
+        );
+    }
+    Ok(())
+}
+
+async fn large_bodies() -> Result<()> {
+    let started = Instant::now();
+    let requests = large::large().await?;
+    println!(
+        "large bodies: {requests} requests of 10 to 16 MiB as expected, in {:.1} s",
+        started.elapsed().as_secs_f32()
+    );
+    Ok(())
+}
+
+async fn documents() -> Result<()> {
+    match hostile::documents().await? {
+        Some(tally) => println!(
+            "hostile JSON: {} documents, {} requests, {} let through, no server error, no VM restart",
+            tally.files, tally.requests, tally.allowed
+        ),
+        None => println!("hostile JSON: SKIPPED, no public vectors here; set BARTIZAN_VECTORS"),
+    }
+    Ok(())
+}
+
+async fn mutated(count: usize, seed: u64) -> Result<()> {
+    let started = Instant::now();
+    let tally = hostile::mutated(count, seed, Signatures::Auto).await?;
+    println!(
+        "hostile requests: {count} with seed {seed} in {:.1} s, no server error, no VM restart\n    {}",
+        started.elapsed().as_secs_f32(),
+        tally.line()
+    );
+    Ok(())
 }

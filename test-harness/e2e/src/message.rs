@@ -1,7 +1,7 @@
 //! Requests and responses as the clients and servers here hold them: bytes, in the order of the wire.
 
 /// Header names and values as they are on the wire: repeated, ordered, and not always UTF-8.
-pub type Headers = Vec<(String, Vec<u8>)>;
+pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// A request to send.
 #[derive(Debug, Clone, Default)]
@@ -9,9 +9,9 @@ pub struct Request {
     /// The method, sent as it is.
     pub method: String,
     /// The target, sent as it is: path and query.
-    pub path: String,
+    pub path: Vec<u8>,
     /// The host, `None` to send none.
-    pub host: Option<String>,
+    pub host: Option<Vec<u8>>,
     /// Headers beyond the host and the framing.
     pub headers: Headers,
     /// The body.
@@ -40,11 +40,11 @@ pub enum Body {
 impl Request {
     /// A request without a body.
     #[must_use]
-    pub fn new(method: &str, path: &str) -> Self {
+    pub fn new(method: &str, path: impl AsRef<[u8]>) -> Self {
         Self {
             method: method.to_owned(),
-            path: path.to_owned(),
-            host: Some("api.example.com".to_owned()),
+            path: path.as_ref().to_vec(),
+            host: Some(b"api.example.com".to_vec()),
             ..Self::default()
         }
     }
@@ -52,7 +52,7 @@ impl Request {
     /// The same request with one header more.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.headers.push((name.to_owned(), value.as_ref().to_vec()));
+        self.headers.push((name.as_bytes().to_vec(), value.as_ref().to_vec()));
         self
     }
 
@@ -88,7 +88,7 @@ impl Response {
     /// The first value of a header, where it is UTF-8.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))?;
+        let (_, value) = self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))?;
         std::str::from_utf8(value).ok()
     }
 

@@ -210,9 +210,9 @@ impl Receiver {
 /// The head of a request, framing headers included.
 #[must_use]
 pub fn head(request: &Request) -> Vec<u8> {
-    let mut wire = format!("{} {} HTTP/1.1\r\n", request.method, request.path).into_bytes();
+    let mut wire = [request.method.as_bytes(), b" ", &request.path, b" HTTP/1.1\r\n"].concat();
     if let Some(host) = &request.host {
-        wire.extend_from_slice(format!("host: {host}\r\n").as_bytes());
+        wire.extend_from_slice(&[b"host: ", host.as_slice(), b"\r\n"].concat());
     }
     write_headers(&mut wire, &request.headers);
     match &request.body {
@@ -230,7 +230,7 @@ pub fn head(request: &Request) -> Vec<u8> {
 
 fn write_headers(wire: &mut Vec<u8>, headers: &Headers) {
     for (name, value) in headers {
-        wire.extend_from_slice(name.as_bytes());
+        wire.extend_from_slice(name);
         wire.extend_from_slice(b": ");
         wire.extend_from_slice(value);
         wire.extend_from_slice(b"\r\n");
@@ -249,10 +249,10 @@ fn parse_head(head: &[u8]) -> Result<Response> {
     Ok(Response { status, headers, ..Response::default() })
 }
 
-fn parse_header(line: &[u8]) -> Result<(String, Vec<u8>)> {
+fn parse_header(line: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
     let mut parts = line.splitn(2, |b| *b == b':');
-    let name = String::from_utf8_lossy(parts.next().unwrap_or_default()).to_ascii_lowercase();
-    let value = parts.next().with_context(|| format!("a header line without a colon: `{name}`"))?;
+    let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let value = parts.next().context("a header line without a colon")?;
     Ok((name, value.trim_ascii().to_vec()))
 }
 
@@ -286,7 +286,7 @@ mod tests {
         let wire = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n1;x=y\r\nd\r\n0\r\nx-t: 1\r\n\r\n";
         let response = answer(wire, "GET").await.unwrap();
         assert_eq!(response.body, b"abcd");
-        assert_eq!(response.trailers, vec![("x-t".to_owned(), b"1".to_vec())]);
+        assert_eq!(response.trailers, vec![(b"x-t".to_vec(), b"1".to_vec())]);
     }
 
     #[tokio::test]

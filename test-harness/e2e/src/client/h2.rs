@@ -69,6 +69,14 @@ impl Connection {
     }
 }
 
+/// Whether a request can be said in HTTP/2 by this client at all.
+///
+/// # Errors
+/// With the part that cannot.
+pub fn sayable(request: &Request) -> Result<()> {
+    head(request).map(|_| ())
+}
+
 async fn send_data(stream: &mut h2::SendStream<Bytes>, data: &[u8], last: bool) -> Result<()> {
     let mut rest = Bytes::copy_from_slice(data);
     while !rest.is_empty() {
@@ -105,8 +113,8 @@ fn head(request: &Request) -> Result<http::Request<()>> {
     let host = request.host.clone().unwrap_or_default();
     let uri = http::Uri::builder()
         .scheme("http")
-        .authority(host)
-        .path_and_query(request.path.as_str())
+        .authority(host.as_slice())
+        .path_and_query(request.path.as_slice())
         .build()
         .context("a target that this client cannot put into HTTP/2")?;
     let mut head = http::Request::builder()
@@ -130,12 +138,12 @@ fn head(request: &Request) -> Result<http::Request<()>> {
 fn header_map(headers: &Headers) -> Result<HeaderMap> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
-        let name: HeaderName = name.parse().with_context(|| format!("no header name: `{name}`"))?;
+        let name = HeaderName::from_bytes(name).context("no header name")?;
         map.append(name, HeaderValue::from_bytes(value).context("no header value")?);
     }
     Ok(map)
 }
 
 fn header_list(map: &HeaderMap) -> Headers {
-    map.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+    map.iter().map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
 }

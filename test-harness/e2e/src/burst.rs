@@ -1,0 +1,76 @@
+//! Floods: a budget of a hundred admits a hundred, however many connections and workers there are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Result, ensure};
+use tokio::task::JoinSet;
+
+use crate::client::{self, Protocol, h1, h2};
+use crate::config;
+use crate::deploy::{Policy, Signatures, Stage};
+use crate::message::Request;
+
+/// The budget of `bundles/burst`.
+const BUDGET: usize = 100;
+
+/// Sends so many requests at once over so many connections, and returns the answers by status.
+///
+/// # Errors
+/// When not exactly the budget is let through, or anything but 200 and 429 is answered.
+pub async fn burst(requests: usize, connections: usize, protocol: Protocol) -> Result<BTreeMap<u16, usize>> {
+    let policy = Policy::compile(&config::root()?.join("test-harness/e2e/bundles/burst"))?;
+    let mut stage = Stage::start(&policy, Signatures::Auto, "burst").await?;
+    let address = stage.envoy.address();
+    let left = Arc::new(AtomicUsize::new(requests));
+    let mut clients = JoinSet::new();
+    for _ in 0..connections {
+        let left = Arc::clone(&left);
+        clients.spawn(async move {
+            let request = Request::new("GET", "/limited");
+            let mut line = Line::open(address, protocol).await?;
+            let mut statuses = Vec::new();
+            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+                statuses.push(line.status(&request).await?);
+            }
+            Ok::<_, anyhow::Error>(statuses)
+        });
+    }
+    let mut answers = BTreeMap::new();
+    while let Some(statuses) = clients.join_next().await {
+        for status in statuses?? {
+            *answers.entry(status).or_default() += 1;
+        }
+    }
+    stage.unharmed().await?;
+    let reached = stage.upstream.requests();
+    stage.envoy.stop().await;
+    let expected = BTreeMap::from([(200, BUDGET), (429, requests - BUDGET)]);
+    ensure!(answers == expected, "{protocol}: expected {expected:?}, got {answers:?}");
+    ensure!(reached == BUDGET as u64, "{protocol}: upstream saw {reached} requests, expected {BUDGET}");
+    Ok(answers)
+}
+
+enum Line {
+    Http1(h1::Connection),
+    Http2(h2::Connection),
+}
+
+impl Line {
+    async fn open(address: std::net::SocketAddr, protocol: Protocol) -> Result<Self> {
+        let stream = client::connect(address, None).await?;
+        Ok(match protocol {
+            Protocol::Http1 => Self::Http1(h1::Connection::new(stream)),
+            Protocol::Http2 => Self::Http2(h2::Connection::new(stream).await?),
+        })
+    }
+
+    async fn status(&mut self, request: &Request) -> Result<u16> {
+        let response = match self {
+            Self::Http1(connection) => connection.exchange(request).await?,
+            Self::Http2(connection) => connection.exchange(request).await?,
+        };
+        Ok(response.status)
+    }
+}

@@ -1,0 +1,308 @@
+//! Runs behaviour cases in a real Envoy: every suite, over both protocols, with either signature path.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use bartizan_cases::expand::{Run, Target};
+use bartizan_cases::format::{Http, State};
+use bartizan_cases::judge::judge;
+use bartizan_cases::suite::{self, Loaded};
+use bartizan_cases::wire::{Lines, Observed, Seen, Wire};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::client::{self, Protocol, h2};
+use crate::config;
+use crate::deploy::{self, Policy, Signatures, Stage};
+use crate::message::{Body, Request};
+use crate::upstream::Answer;
+
+/// Runs under way at the same time in one Envoy.
+const AT_ONCE: usize = 16;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Only runs whose label contains this.
+    pub only: Option<String>,
+    /// The signature paths to run with.
+    pub signatures: Vec<Signatures>,
+}
+
+/// What was run.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Case files.
+    pub suites: usize,
+    /// Cases, table rows counted apart.
+    pub cases: usize,
+    /// How often a case ran, by protocol and signature path.
+    pub runs: BTreeMap<String, usize>,
+    /// Requests sent.
+    pub requests: usize,
+    /// Runs that were left out, by the reason that the case or the protocol gives.
+    pub skipped: BTreeMap<String, usize>,
+    /// What went wrong, by case.
+    pub failures: Vec<String>,
+}
+
+/// Numbers that no two runs of this process share.
+static NUMBERS: AtomicU32 = AtomicU32::new(1);
+
+/// Loads every case file of the repository.
+///
+/// # Errors
+/// With all that is wrong in any of them.
+pub fn load() -> Result<Vec<Loaded>> {
+    let root = config::root()?;
+    let places: [PathBuf; 2] = [root.join("test-harness/cases"), root.join("policy-bundles/library")];
+    let (mut suites, mut wrong) = (Vec::new(), Vec::new());
+    for place in places {
+        match suite::load_all(&place) {
+            Ok(mut loaded) => suites.append(&mut loaded),
+            Err(errors) => wrong.extend(errors.iter().map(ToString::to_string)),
+        }
+    }
+    if wrong.is_empty() { Ok(suites) } else { bail!("{}", wrong.join("\n")) }
+}
+
+/// Runs the cases and reports.
+///
+/// # Errors
+/// When a suite cannot be put in force, or the proxy breaks. Cases that fail are in the report.
+pub async fn run(options: &Options) -> Result<Report> {
+    let mut report = Report::default();
+    for suite in load()? {
+        let wanted = |run: &&Run| options.only.as_ref().is_none_or(|only| run.label().contains(only));
+        let runs: Vec<Run> = suite.runs.iter().filter(wanted).cloned().collect();
+        if runs.is_empty() {
+            continue;
+        }
+        report.suites += 1;
+        report.cases += runs.len();
+        let policy = prepare(&suite)?;
+        // Where nobody signs anything there is one path.
+        let paths: &[Signatures] = match options.signatures.split_first() {
+            Some((_, _)) if !policy.plan.authentication.jwt.is_empty() => &options.signatures,
+            _ => &[Signatures::Auto],
+        };
+        for &signatures in paths {
+            run_suite(&suite, &runs, &policy, signatures, &mut report)
+                .await
+                .with_context(|| format!("{} with signatures by {}", suite.file, signatures.word()))?;
+        }
+    }
+    if report.runs.is_empty() {
+        bail!("no case was run");
+    }
+    Ok(report)
+}
+
+async fn run_suite(
+    suite: &Loaded,
+    runs: &[Run],
+    policy: &Policy,
+    signatures: Signatures,
+    report: &mut Report,
+) -> Result<()> {
+    let mut shared = None;
+    for protocol in Protocol::ALL {
+        let target = target(protocol);
+        let key = format!("{protocol}, signatures: {}", signatures.word());
+        let mut chosen = Vec::new();
+        for run in runs {
+            if run.runs_on(target) {
+                chosen.push(run.clone());
+            } else {
+                let why = run.only.as_ref().map(|only| only.because.clone()).unwrap_or_default();
+                *report.skipped.entry(why).or_default() += 1;
+            }
+        }
+        *report.runs.entry(key.clone()).or_default() += chosen.len();
+        if suite.suite.state == State::Case {
+            for run in chosen {
+                let vm_id = format!("{}-{}", suite.file, NUMBERS.load(Ordering::Relaxed));
+                let stage = Arc::new(Stage::start(policy, signatures, &vm_id).await?);
+                let done = run_one(&stage, &run, protocol).await;
+                report.add(&run, &key, done);
+                finish(stage).await?;
+            }
+            continue;
+        }
+        let stage = match shared.take() {
+            Some(stage) => stage,
+            None => Arc::new(Stage::start(policy, signatures, &suite.file).await?),
+        };
+        let free = Arc::new(Semaphore::new(AT_ONCE));
+        let mut under_way = JoinSet::new();
+        for run in chosen {
+            let (stage, free) = (Arc::clone(&stage), Arc::clone(&free));
+            under_way.spawn(async move {
+                let _permit = free.acquire().await;
+                let done = run_one(&stage, &run, protocol).await;
+                (run, done)
+            });
+        }
+        while let Some(joined) = under_way.join_next().await {
+            let (run, done) = joined?;
+            report.add(&run, &key, done);
+        }
+        shared = Some(stage);
+    }
+    match shared {
+        Some(stage) => finish(stage).await,
+        None => Ok(()),
+    }
+}
+
+async fn finish(stage: Arc<Stage>) -> Result<()> {
+    let mut stage = Arc::into_inner(stage).context("a run is still under way")?;
+    stage.unharmed().await?;
+    stage.envoy.stop().await;
+    Ok(())
+}
+
+const fn target(protocol: Protocol) -> Target {
+    match protocol {
+        Protocol::Http1 => Target::Envoy(Http::V1),
+        Protocol::Http2 => Target::Envoy(Http::V2),
+    }
+}
+
+/// What one run came to: requests sent, what is wrong, and why it was left out, if it was.
+#[derive(Default)]
+struct Done {
+    requests: usize,
+    wrong: Vec<String>,
+    unsayable: bool,
+}
+
+async fn run_one(stage: &Stage, run: &Run, protocol: Protocol) -> Done {
+    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    let mut done = Done::default();
+    for step in &run.steps {
+        tokio::time::sleep(step.wait).await;
+        for _ in 0..step.repeat {
+            let concrete = deploy::now()
+                .and_then(|now| step.concrete(number, now, &stage.mint).map_err(|error| anyhow!(error)));
+            let concrete = match concrete {
+                Ok(concrete) => concrete,
+                Err(error) => {
+                    done.wrong.push(format!("{error:#}"));
+                    return done;
+                }
+            };
+            let request = request(&concrete.wire);
+            if protocol == Protocol::Http2 && h2::sayable(&request).is_err() {
+                done.unsayable = true;
+                return done;
+            }
+            let observed = observe(stage, &concrete.wire, &request, protocol).await;
+            done.requests += 1;
+            let mut wrong = judge(&concrete, &observed, target(protocol));
+            if !wrong.is_empty() {
+                done.wrong.append(&mut wrong);
+                return done;
+            }
+        }
+    }
+    done
+}
+
+async fn observe(stage: &Stage, wire: &Wire, request: &Request, protocol: Protocol) -> Observed {
+    let case = wire.number.to_string();
+    let answer = Answer {
+        status: wire.answer.status,
+        headers: wire.answer.headers.clone(),
+        body: wire.answer.body.clone(),
+    };
+    stage.upstream.expect(&case, answer);
+    let response = client::send(stage.envoy.address(), Some(wire.peer), protocol, request).await;
+    let seen = stage.upstream.take(&case);
+    let twice = seen.len() > 1;
+    let upstream = seen.into_iter().next().map(|seen| Seen {
+        method: seen.method,
+        path: seen.path.into_bytes(),
+        host: seen.host.into_bytes(),
+        headers: seen.headers,
+        body: seen.body,
+    });
+    match response {
+        Ok(_) if twice => Observed::broken("upstream saw the request more than once"),
+        Ok(response) => Observed {
+            status: response.status,
+            headers: response.headers,
+            body: response.body,
+            upstream,
+            note: None,
+        },
+        Err(error) => Observed { upstream, ..Observed::broken(format!("{error:#}")) },
+    }
+}
+
+/// A case's request for the clients of this crate.
+fn request(wire: &Wire) -> Request {
+    let trailers: Lines = wire.trailers.clone();
+    let body = match &wire.body {
+        None if trailers.is_empty() => Body::None,
+        None => Body::Pieces { pieces: Vec::new(), sized: false, trailers },
+        Some(pieces) if wire.chunked || !trailers.is_empty() => {
+            Body::Pieces { pieces: pieces.clone(), sized: false, trailers }
+        }
+        Some(pieces) => Body::Pieces { pieces: pieces.clone(), sized: true, trailers },
+    };
+    Request {
+        method: wire.method.clone(),
+        path: wire.path.clone(),
+        host: wire.host.clone(),
+        headers: wire.headers.clone(),
+        body,
+    }
+}
+
+/// The policy of a suite, with the keys that the suite asks for.
+fn prepare(suite: &Loaded) -> Result<Policy> {
+    let prepared = suite.prepare().map_err(|error| anyhow!("{}: {error}", suite.file))?;
+    Ok(Policy { plan: prepared.plan, secrets: prepared.secrets })
+}
+
+impl Report {
+    fn add(&mut self, run: &Run, key: &str, done: Done) {
+        self.requests += done.requests;
+        if done.unsayable {
+            *self.skipped.entry("HTTP/2 has no way to say this request".to_owned()).or_default() += 1;
+        }
+        if !done.wrong.is_empty() {
+            self.failures.push(format!("{} ({key})\n    {}", run.label(), done.wrong.join("\n    ")));
+        }
+    }
+
+    /// The report as text; the last line says whether all is well.
+    #[must_use]
+    pub fn text(&self) -> String {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        for failure in &self.failures {
+            let _ = writeln!(text, "FAILED {failure}");
+        }
+        for (key, count) in &self.runs {
+            let _ = writeln!(text, "  {count:5} runs over {key}");
+        }
+        for (why, count) in &self.skipped {
+            let _ = writeln!(text, "  {count:5} left out: {why}");
+        }
+        let total: usize = self.runs.values().sum();
+        let _ = write!(
+            text,
+            "cases in Envoy: {} files, {} cases, {total} runs, {} requests, {} failed",
+            self.suites,
+            self.cases,
+            self.requests,
+            self.failures.len()
+        );
+        text
+    }
+}
