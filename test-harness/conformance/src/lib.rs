@@ -6,7 +6,9 @@
 //! list with a written reason, and a run of nothing is a failure.
 #![forbid(unsafe_code)]
 
+pub mod attacks;
 pub mod bodies;
 pub mod boring;
+pub mod crs;
 pub mod tally;
 pub mod vectors;

@@ -5,6 +5,8 @@
 //! not encoded (servers guess the charset of those), and a field without a name. Names may repeat, since a
 //! multiple selection is sent that way; each of the values is inspected.
 
+use crate::intake::percent::{self, Plus};
+
 use super::inspect::{self, Attack, Looking, classes::Classes};
 
 /// Why a form is refused.
@@ -28,7 +30,6 @@ pub(crate) fn check(
     if body.is_empty() {
         return Ok(());
     }
-    let mut decoded = Vec::new();
     for (position, field) in body.split(|b| *b == b'&').enumerate() {
         if position >= max_fields as usize {
             return Err(FormError::Limit("too many fields"));
@@ -39,8 +40,12 @@ pub(crate) fn check(
             return Err(FormError::Malformed("a field without a name"));
         }
         for part in [Some(name), parts.next()].into_iter().flatten() {
-            decoded.clear();
-            decode(part, &mut decoded).map_err(FormError::Malformed)?;
+            if !part.iter().all(|b| (b' '..=b'~').contains(b)) {
+                return Err(FormError::Malformed("a byte that must be percent-encoded"));
+            }
+            let Some(decoded) = percent::decode(part, Plus::Space) else {
+                return Err(FormError::Malformed("a percent sign without two hex digits"));
+            };
             if decoded.len() > max_value_bytes as usize {
                 return Err(FormError::Limit("a name or value is too long"));
             }
@@ -51,26 +56,6 @@ pub(crate) fn check(
                 return Err(FormError::Attack(position + 1, attack));
             }
         }
-    }
-    Ok(())
-}
-
-/// Decodes `+` and percent-encoding.
-fn decode(text: &[u8], into: &mut Vec<u8>) -> Result<(), &'static str> {
-    let mut rest = text.iter();
-    while let Some(byte) = rest.next() {
-        into.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || rest.next().and_then(|b| char::from(*b).to_digit(16));
-                let (Some(high), Some(low)) = (digit(), digit()) else {
-                    return Err("a percent sign without two hex digits");
-                };
-                (high << 4 | low) as u8
-            }
-            b' '..=b'~' => *byte,
-            _ => return Err("a byte that must be percent-encoded"),
-        });
     }
     Ok(())
 }

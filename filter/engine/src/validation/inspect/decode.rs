@@ -3,30 +3,36 @@
 /// Decodes percent-encoding (`%41`, `%u0041`), HTML entities, `\u0041` and `\x41` escapes, and full-width
 /// forms. `None` if there was nothing to decode. What is malformed stays as it is: a `%` in prose is a `%`.
 pub(super) fn round(text: &[u8]) -> Option<Vec<u8>> {
-    if !text.iter().any(|b| matches!(b, b'%' | b'&' | b'\\' | 0xef | b'+')) {
-        return None;
-    }
+    // Most values have nothing to decode, and then nothing is copied.
+    let start = (0..text.len()).find(|at| text.get(*at..).and_then(encoded).is_some())?;
     let mut out = Vec::with_capacity(text.len());
-    let mut changed = false;
-    let mut rest = text;
+    out.extend_from_slice(text.get(..start)?);
+    let mut rest = text.get(start..)?;
     while let Some((first, after)) = rest.split_first() {
-        let found = match first {
-            b'%' => percent(after),
-            b'&' => entity(after),
-            b'\\' => escape(after),
-            0xef => full_width(after),
-            _ => None,
-        };
-        let Some((code, length)) = found else {
-            out.push(*first);
-            rest = after;
-            continue;
-        };
-        changed = true;
-        push(code, &mut out);
-        rest = after.get(length..).unwrap_or(b"");
+        match encoded(rest) {
+            Some((code, length)) => {
+                push(code, &mut out);
+                rest = after.get(length..).unwrap_or(b"");
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
     }
-    changed.then_some(out)
+    Some(out)
+}
+
+/// The unit that a text begins with in disguise, and how many bytes the disguise has after its first.
+fn encoded(text: &[u8]) -> Option<(Unit, usize)> {
+    let (first, after) = text.split_first()?;
+    match first {
+        b'%' => percent(after),
+        b'&' => entity(after),
+        b'\\' => escape(after),
+        0xef => full_width(after),
+        _ => None,
+    }
 }
 
 /// A decoded unit: a byte (below 256) or a character.
@@ -116,6 +122,8 @@ fn entity(after: &[u8]) -> Option<(Unit, usize)> {
         (b"period;", b'.'),
         (b"NewLine;", b'\n'),
         (b"Tab;", b'\t'),
+        (b"newline;", b'\n'),
+        (b"tab;", b'\t'),
     ];
     NAMED.iter().find(|(name, _)| after.starts_with(name)).map(|(name, byte)| (u32::from(*byte), name.len()))
 }

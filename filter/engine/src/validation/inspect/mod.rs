@@ -11,13 +11,14 @@ mod base64;
 pub(crate) mod classes;
 mod decode;
 mod injection;
+mod phrases;
 mod request;
 mod traversal;
 
 #[cfg(test)]
 mod tests;
 
-use classes::{Classes, DIGIT, JOINT, LETTER, SHARP, SLASH, SPACE, WIDE};
+use classes::{Classes, DIGIT, JOINT, LETTER, SHARP, SLASH};
 
 pub use request::inspect_request;
 
@@ -133,16 +134,20 @@ fn judge_text(text: &[u8], classes: Classes, looking: &Looking) -> Option<Attack
     if looking.traversal && traversal::is_attack(text, classes) {
         return Some(Attack::Traversal);
     }
-    if looking.xss && injection::may_be_xss(classes) && injection::is_xss(text) {
-        return Some(Attack::Xss);
+    if looking.xss && classes.any(SHARP | SLASH) {
+        let markup = injection::may_be_xss(text) && injection::is_xss(text);
+        if markup || (injection::may_have_script_phrase(text) && phrases::has_script(text)) {
+            return Some(Attack::Xss);
+        }
     }
-    if looking.sqli && injection::may_be_sqli(text, classes) && injection::is_sqli(text) {
-        return Some(Attack::Sqli);
+    if looking.sqli && injection::may_be_sqli(text, classes) {
+        let fragment = injection::is_sqli(text);
+        if fragment || (injection::may_have_sql_phrase(text) && phrases::has_sql(text)) {
+            return Some(Attack::Sqli);
+        }
     }
     None
 }
 
-/// The classes of which prose consists.
-const PROSE: u8 = LETTER | DIGIT | JOINT | SPACE | WIDE;
 /// The classes without which neither markup nor most SQL can be written.
 const SYNTAX: u8 = SHARP | SLASH;

@@ -1,7 +1,10 @@
 //! Inspection of everything in a request but its body.
 
+use std::borrow::Cow;
+
 use super::classes::Classes;
 use super::{Looking, judge};
+use crate::intake::percent::{self, Plus};
 use crate::intake::request::Request;
 use crate::pipeline::Room;
 use crate::refusal::Refusal;
@@ -71,10 +74,10 @@ impl Inspector {
             return self.judge_path(path.as_bytes());
         }
         for (position, segment) in path.split('/').enumerate().skip(1) {
-            let decoded = percent_decoded(segment, false);
+            let decoded = percent_decoded(segment, Plus::Plus);
             self.judge(&decoded, || format!("path segment {position}"))?;
         }
-        self.judge_path(&percent_decoded(path, false))
+        self.judge_path(&percent_decoded(path, Plus::Plus))
     }
 
     fn judge_path(&self, path: &[u8]) -> Result<(), Refusal> {
@@ -89,11 +92,11 @@ impl Inspector {
                 Some((name, value)) => (name, Some(value)),
                 None => (parameter, None),
             };
-            self.judge(&percent_decoded(name, true), || {
+            self.judge(&percent_decoded(name, Plus::Space), || {
                 format!("the name of query parameter {}", position + 1)
             })?;
             if let Some(value) = value {
-                self.judge(&percent_decoded(value, true), || {
+                self.judge(&percent_decoded(value, Plus::Space), || {
                     format!("query parameter {} ({})", position + 1, shown(name.as_bytes()))
                 })?;
             }
@@ -122,23 +125,6 @@ fn shown(name: &[u8]) -> String {
 }
 
 /// Decodes percent-encoding once; `+` is a space in queries. Intake has refused malformed encodings.
-fn percent_decoded(text: &str, plus: bool) -> std::borrow::Cow<'_, [u8]> {
-    if !text.bytes().any(|b| b == b'%' || (plus && b == b'+')) {
-        return text.as_bytes().into();
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        let hex = |at: usize| after.get(at).and_then(|b| char::from(*b).to_digit(16));
-        match (first, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high << 4 | low) as u8);
-                rest = after.get(2..).unwrap_or(b"");
-            }
-            (b'+', ..) if plus => out.push(b' '),
-            _ => out.push(*first),
-        }
-    }
-    out.into()
+fn percent_decoded(text: &str, plus: Plus) -> Cow<'_, [u8]> {
+    percent::decode(text.as_bytes(), plus).unwrap_or(Cow::Borrowed(text.as_bytes()))
 }

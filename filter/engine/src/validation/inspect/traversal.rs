@@ -10,7 +10,7 @@ pub(super) fn is_attack(text: &[u8], classes: Classes) -> bool {
     if !classes.any(SHARP | SLASH) {
         return text == b"..";
     }
-    text.contains(&0) || climbs(text) || names_system_file(text)
+    text.contains(&0) || climbs(text) || names_system_file(text) || spells_dots(text)
 }
 
 fn is_separator(byte: u8) -> bool {
@@ -28,7 +28,9 @@ fn climbs(text: &[u8]) -> bool {
         let rest = text.get(start..).unwrap_or(b"");
         let end = rest.iter().position(|b| is_separator(*b));
         let segment = rest.get(..end.unwrap_or(rest.len())).unwrap_or(b"");
-        if is_parent(segment, after_separator) && (after_separator || end.is_some()) {
+        // At the very end `/..` climbs, and `/...` is somebody trailing off.
+        let last_dots = end.is_none() && segment.len() > 2;
+        if !last_dots && is_parent(segment, after_separator) && (after_separator || end.is_some()) {
             return true;
         }
         let Some(length) = end else { return false };
@@ -45,6 +47,10 @@ fn is_parent(segment: &[u8], after_separator: bool) -> bool {
         _ => segment,
     };
     let Some(before) = segment.strip_suffix(b"..") else { return false };
+    // `....//` becomes `../` where a filter takes `../` out once; `...` climbs two levels on old Windows.
+    if after_separator && before.iter().all(|b| *b == b'.') {
+        return true;
+    }
     match before.last() {
         None => true,
         Some(last) => !after_separator && !last.is_ascii_alphanumeric() && *last != b'.' && *last < 0x80,
@@ -54,12 +60,16 @@ fn is_parent(segment: &[u8], after_separator: bool) -> bool {
 /// Files and directories whose mere mention is an attempt to read them. Lower-case; `/` stands for either
 /// separator.
 const SYSTEM_FILES: &[&str] = &[
-    "/etc/passwd",
-    "/etc/shadow",
-    "/etc/group",
-    "/etc/hosts",
-    "/etc/master.passwd",
+    "etc/passwd",
+    "etc/shadow",
+    "etc/group",
+    "etc/hosts",
+    "etc/master.passwd",
+    "etc/subuid",
+    "etc/subgid",
     "/etc/issue",
+    "/etc/fstab",
+    "/etc/resolv.conf",
     "/etc/crontab",
     "/etc/sudoers",
     "/etc/ssh/",
@@ -68,10 +78,28 @@ const SYSTEM_FILES: &[&str] = &[
     "/proc/cpuinfo",
     "/proc/mounts",
     "/proc/net/",
+    "/proc/interrupts",
+    "/proc/meminfo",
+    "/proc/1/",
+    "/sys/class",
     "/var/log/",
     "/root/.",
+    ".ssh/id_",
     "/.ssh/",
     "/.git/",
+    "/.svn/",
+    "/.hg/",
+    "/.docker/",
+    "/.kube/",
+    "/.npmrc",
+    "/.netrc",
+    "/.pgpass",
+    "/.vscode/",
+    "/.idea/",
+    "/.claude/",
+    "/.cursor/",
+    "/.codex/",
+    "/wp-config.php",
     "/.aws/credentials",
     "/.htaccess",
     "/.htpasswd",
@@ -83,12 +111,18 @@ const SYSTEM_FILES: &[&str] = &[
     "/windows/win.ini",
     "/boot.ini",
     "/win.ini",
+    "/inetpub/",
+    "/global.asa",
+    "web-inf/web.xml",
     "/web.config",
     "/web-inf/",
 ];
 
 fn names_system_file(text: &[u8]) -> bool {
-    text.iter().enumerate().filter(|(_, b)| is_separator(**b)).any(|(at, _)| {
+    let starts = text.windows(2).enumerate().filter(
+        |(_, pair)| matches!(pair, [separator, next] if is_separator(*separator) && !is_separator(*next)),
+    );
+    starts.map(|(at, _)| at).any(|at| {
         SYSTEM_FILES.iter().any(|file| {
             let offset = file.bytes().position(|b| b == b'/').unwrap_or(0);
             let Some(from) = at.checked_sub(offset) else { return false };
@@ -97,6 +131,14 @@ fn names_system_file(text: &[u8]) -> bool {
                 if want == b'/' { is_separator(*have) } else { have.to_ascii_lowercase() == want }
             })
         })
+    })
+}
+
+/// Dots and separators spelt as hexadecimal literals, which some databases and scripts decode.
+fn spells_dots(text: &[u8]) -> bool {
+    text.windows(6).any(|six| {
+        matches!(six, [b'.', b'.', b'0', b'x' | b'X', b'2' | b'5', b'f' | b'F' | b'c' | b'C'])
+            || six.eq_ignore_ascii_case(b"0x2e0x")
     })
 }
 
