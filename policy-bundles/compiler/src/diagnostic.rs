@@ -51,16 +51,32 @@ pub struct Diagnostic {
     pub help: String,
 }
 
+/// The most diagnostics of one bundle. Nobody reads more, and a hostile file could ask for millions.
+pub const MAX_DIAGNOSTICS: usize = 1000;
+
 /// Collects diagnostics.
 #[derive(Debug, Default)]
 pub struct Report {
     diagnostics: BTreeSet<Diagnostic>,
+    left_out: bool,
+    failed: bool,
 }
 
 impl Report {
     /// Adds a diagnostic.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.insert(diagnostic);
+        self.failed |= diagnostic.severity == Severity::Error;
+        if self.is_full() {
+            self.left_out = true;
+        } else {
+            self.diagnostics.insert(diagnostic);
+        }
+    }
+
+    /// Whether whatever comes now is left out, so that there is no need to find words for it.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.diagnostics.len() >= MAX_DIAGNOSTICS
     }
 
     /// Adds an error in `bundle.yaml`.
@@ -93,13 +109,25 @@ impl Report {
     /// Whether there is an error so far.
     #[must_use]
     pub fn failed(&self) -> bool {
-        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+        self.failed
     }
 
     /// All diagnostics, `bundle.yaml` first, then the other files by name; in a file from top to bottom.
     #[must_use]
     pub fn finish(self) -> Vec<Diagnostic> {
         let mut all: Vec<_> = self.diagnostics.into_iter().collect();
+        if self.left_out {
+            all.push(Diagnostic {
+                // Sorted after everything else.
+                file: crate::BUNDLE_FILE.to_owned(),
+                span: Span::default(),
+                // Nothing that was left out may turn a refused bundle into an accepted one.
+                severity: if self.failed { Severity::Error } else { Severity::Warning },
+                code: "more",
+                message: format!("there is more to say than these {MAX_DIAGNOSTICS}"),
+                help: "correct these first, then check again".to_owned(),
+            });
+        }
         // The set has already sorted by file and place; the sort is stable.
         all.sort_by_key(|d| d.file != crate::BUNDLE_FILE);
         all

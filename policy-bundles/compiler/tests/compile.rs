@@ -162,3 +162,15 @@ fn a_thousand_routes_compile_in_a_moment() {
     assert!(took.as_secs() < 10, "{took:?}");
     println!("1000 routes: {took:?}");
 }
+
+#[test]
+fn a_flood_of_mistakes_is_cut_and_still_refused() {
+    let mut text = String::from("apiVersion: bartizan/v1\nname: a\nroutes: [{path: /, access: public}]\n");
+    for n in 0..5000 {
+        text.push_str(&format!("k{n}: 1\n"));
+    }
+    let compiled = compile_str(&text);
+    assert!(compiled.plan.is_none());
+    assert_eq!(compiled.diagnostics.len(), bartizan_compiler::diagnostic::MAX_DIAGNOSTICS + 1);
+    assert_eq!(compiled.diagnostics.last().unwrap().code, "more");
+}

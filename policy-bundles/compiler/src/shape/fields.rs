@@ -23,7 +23,7 @@ impl<'s> Checker<'s, '_> {
             .filter(|field| !members.iter().any(|(key, _)| key.text == *field))
             .collect();
         let known = || properties.into_iter().flat_map(Schema::keys).map(String::as_str);
-        let unknown = members.iter().filter(|(key, _)| !known().any(|field| field == key.text));
+        let unknown = members.iter().filter(|(key, _)| !known().any(|field| field == key.text)).take(100);
         // A misspelt field is not missing as well.
         let meant: Vec<&str> = unknown.filter_map(|(key, _)| suggest::nearest(&key.text, known())).collect();
         for field in missing.iter().filter(|field| !meant.contains(*field)) {
@@ -120,6 +120,10 @@ impl<'s> Checker<'s, '_> {
     }
 
     fn unknown_field(&mut self, properties: Option<&'s Schema>, key: &Key, place: &Place<'_>) {
+        if self.report.is_full() {
+            self.error("unknown-field", key.span, String::new(), String::new());
+            return;
+        }
         let known: Vec<&str> = properties.into_iter().flat_map(Schema::keys).map(String::as_str).collect();
         let help = match suggest::nearest(&key.text, known.iter().copied()) {
             Some(field) => format!("did you mean `{field}`?"),

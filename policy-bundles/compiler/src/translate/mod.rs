@@ -75,6 +75,7 @@ pub fn plan(input: &Input<'_>, files: &mut Files, report: &mut Report) -> Plan {
     let routes = routes::translate(input, &mut requirements, &mut validation, files, report);
     let headers = headers::translate(input, report);
     let requirements = requirements.into_list();
+    let network = network::translate(input, report);
     if input.whole {
         usage::check(input, &roles, &requirements, report);
     }
@@ -83,7 +84,7 @@ pub fn plan(input: &Input<'_>, files: &mut Files, report: &mut Report) -> Plan {
         name: bundle.name.as_str().to_owned(),
         revision: bundle.revision,
         intake: intake(&bundle.intake),
-        network: network::translate(input),
+        network,
         authentication,
         authorization: bartizan_engine::authorization::plan::AuthorizationPlan { roles, requirements },
         limits,

@@ -29,12 +29,18 @@ pub(super) fn translate(
     let defaults = input.root().get("defaults");
     // Checked once here, and not again for every route that takes them over.
     known_limits(input, &input.bundle.defaults.limits, defaults.get("limits"), report);
+    if let Some(OrNone::Some(inspect)) = &input.bundle.defaults.inspect {
+        Rules::check_inspect(inspect, defaults.get("inspect"), report);
+    }
     let all = input.root().get("routes");
     let mut table = Table::default();
     let mut plans = Vec::new();
     for (index, route) in input.bundle.routes.iter().enumerate() {
         let at = all.item(index);
         table.insert(index, route, at, report);
+        if let Some(OrNone::Some(inspect)) = &route.inspect {
+            Rules::check_inspect(inspect, at.get("inspect"), report);
+        }
         plans.push(RoutePlan {
             id: label(route),
             at: at.at(),

@@ -46,6 +46,30 @@ impl Rules {
         }
     }
 
+    /// Reports what an inspection says twice or in vain.
+    pub(super) fn check_inspect(inspect: &Inspect, at: Cursor<'_>, report: &mut Report) {
+        repeated(&inspect.attacks, at.get("for"), report);
+        repeated(&inspect.places, at.get("in"), report);
+        repeated(&inspect.headers, at.get("headers"), report);
+        let looks_at_headers = inspect.places.contains(&Place::Headers);
+        if at.get("headers").node().is_some() && !looks_at_headers {
+            report.error(
+                "inspect-in-vain",
+                at.key_of("headers"),
+                "`headers` names what is inspected, and `in` does not have `headers`",
+                "add `headers` to `in`, or remove this list",
+            );
+        }
+        if looks_at_headers && inspect.headers.is_empty() {
+            report.error(
+                "inspect-in-vain",
+                at.key_of("headers"),
+                "`in` has `headers`, and none is named",
+                "name them, or remove `headers` from `in`",
+            );
+        }
+    }
+
     /// The number of what is inspected.
     pub(super) fn inspection(&mut self, inspect: Option<&Inspect>) -> usize {
         let plan = inspect.map_or_else(nothing_inspected, inspection);
@@ -134,6 +158,14 @@ impl Rules {
         });
         self.written.insert((at.at(), required), number);
         number
+    }
+}
+
+fn repeated<T: PartialEq>(list: &[T], at: Cursor<'_>, report: &mut Report) {
+    for (index, item) in list.iter().enumerate() {
+        if list.iter().take(index).any(|other| other == item) {
+            report.error("listed-twice", at.item(index).span(), "this is listed twice", "remove one of them");
+        }
     }
 }
 
