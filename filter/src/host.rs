@@ -25,6 +25,7 @@ impl Status {
 #[repr(u32)]
 pub(crate) enum Map {
     Request = 0,
+    RequestTrailers = 1,
     Response = 2,
 }
 

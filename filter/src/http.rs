@@ -137,7 +137,14 @@ impl HttpContext for Filter {
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        self.more(|engine, exchange, bytes| engine.request_trailers(exchange, bytes, &mut Trace::off()))
+        let action =
+            self.more(|engine, exchange, bytes| engine.request_trailers(exchange, bytes, &mut Trace::off()));
+        // Nobody judges trailers, and some servers put them among the headers: an identity header would get
+        // there after the client's copies were removed. A recipient may discard them (RFC 9110, section 6.5.1).
+        if self.state == State::Open && drop_trailers().is_none() {
+            return self.refuse(&Refusal::new(Reason::NoPolicy, "the proxy did not drop the trailers"));
+        }
+        action
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
@@ -153,6 +160,15 @@ impl HttpContext for Filter {
         }
         Action::Continue
     }
+}
+
+/// Takes every trailer away; `None` if the proxy did not do it.
+fn drop_trailers() -> Option<()> {
+    let map = host::header_map(Map::RequestTrailers).ok()?;
+    for (name, _) in host::pairs(&map)? {
+        host::remove_header(Map::RequestTrailers, std::str::from_utf8(name).ok()?).ok()?;
+    }
+    Some(())
 }
 
 fn no_policy() -> Refusal {

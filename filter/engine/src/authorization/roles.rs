@@ -1,6 +1,7 @@
 //! Roles and identities against the requirements of routes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use super::permission::{Cover, Grant, Requirement};
 use super::plan::AuthorizationPlan;
@@ -23,8 +24,9 @@ pub struct Authorized(());
 pub struct Grants {
     /// Bit `i`: requirement `i` is covered, whatever the resource.
     always: Vec<u64>,
-    /// Requirement, and the one resource for which it is covered.
-    resources: Vec<(u32, Box<str>)>,
+    /// Grants for one resource. They are held against a requirement when one asks: a token with thousands of
+    /// them would otherwise be multiplied by the requirements of the plan, in memory that is kept.
+    specific: Vec<Rc<Grant>>,
 }
 
 impl Grants {
@@ -32,7 +34,8 @@ impl Grants {
         self.always.get(requirement / 64).is_some_and(|word| word >> (requirement % 64) & 1 == 1)
     }
 
-    fn add(&mut self, grant: &Grant, requirements: &[Requirement]) {
+    fn add(&mut self, grant: Grant, requirements: &[Requirement]) {
+        let mut for_one = false;
         self.always.resize(requirements.len().div_ceil(64), 0);
         for (index, requirement) in requirements.iter().enumerate() {
             match grant.cover(requirement) {
@@ -42,10 +45,11 @@ impl Grants {
                         *word |= 1 << (index % 64);
                     }
                 }
-                Cover::Resource(resource) => {
-                    self.resources.push((u32::try_from(index).unwrap_or(u32::MAX), resource.into()));
-                }
+                Cover::Resource(_) => for_one = true,
             }
+        }
+        if for_one {
+            self.specific.push(Rc::new(grant));
         }
     }
 
@@ -56,7 +60,7 @@ impl Grants {
         for (word, more) in self.always.iter_mut().zip(&other.always) {
             *word |= more;
         }
-        self.resources.extend(other.resources.iter().cloned());
+        self.specific.extend(other.specific.iter().cloned());
     }
 }
 
@@ -88,7 +92,7 @@ impl Authorization {
             let mut grants = Grants::default();
             for (p, text) in role.permissions.iter().enumerate() {
                 let place = || format!("authorization.roles[{index}].permissions[{p}]");
-                grants.add(&Grant::parse(text).map_err(|e| PlanError::new(place(), e))?, &requirements);
+                grants.add(Grant::parse(text).map_err(|e| PlanError::new(place(), e))?, &requirements);
             }
             if roles.insert(role.name.as_str().into(), grants).is_some() {
                 let place = format!("authorization.roles[{index}].name");
@@ -110,14 +114,15 @@ impl Authorization {
     #[must_use]
     pub fn grants(&self, roles: &[String], permissions: &[String]) -> Grants {
         let mut grants = Grants::default();
-        for role in roles {
+        // A role that a token names a thousand times is one role.
+        for role in roles.iter().collect::<BTreeSet<_>>() {
             if let Some(of_role) = self.roles.get(role.as_str()) {
                 grants.merge(of_role);
             }
         }
         for permission in permissions {
             if let Ok(grant) = Grant::parse(permission) {
-                grants.add(&grant, &self.requirements);
+                grants.add(grant, &self.requirements);
             }
         }
         grants
@@ -179,12 +184,20 @@ impl Authorization {
         if grants.covers(index) {
             return true;
         }
-        let mut resources = grants.resources.iter().filter(|(i, _)| *i as usize == index).peekable();
+        let Some(requirement) = self.requirements.get(index) else { return false };
+        let mut resources = grants
+            .specific
+            .iter()
+            .filter_map(|grant| match grant.cover(requirement) {
+                Cover::Resource(resource) => Some(resource),
+                Cover::Always | Cover::No => None,
+            })
+            .peekable();
         if resources.peek().is_none() {
             return false;
         }
-        let wanted = self.requirements.get(index).and_then(|r| r.resource(parameter));
-        wanted.is_some_and(|wanted| resources.any(|(_, granted)| **granted == *wanted))
+        let wanted = requirement.resource(parameter);
+        wanted.is_some_and(|wanted| resources.any(|granted| *granted == *wanted))
     }
 }
 
@@ -263,6 +276,19 @@ mod tests {
     fn a_requirement_the_plan_does_not_have_is_never_held() {
         let room = room(&[("root", &["*"])], &["a:b"]);
         assert!(!allowed(&room, &AccessPlan::Permitted { all: vec![1], any: vec![] }, &["root"], &[], ""));
+    }
+
+    #[test]
+    fn what_a_token_holds_is_not_multiplied_by_the_plan() {
+        let requirements: Vec<String> = (0..500).map(|i| format!("t{i}:read:{{id}}")).collect();
+        let requirements: Vec<&str> = requirements.iter().map(String::as_str).collect();
+        let room = room(&[("one", &["t1:read:7", "t2:read:8"])], &requirements);
+        let permissions: Vec<String> = (0..3000).map(|i| format!("*:*:{i}")).collect();
+        assert_eq!(room.grants(&[], &permissions).specific.len(), 3000);
+        let roles = vec!["one".to_owned(); 3000];
+        let grants = room.grants(&roles, &[]);
+        assert_eq!(grants.specific.len(), 2);
+        assert!(room.holds(&grants, 1, |_| Some("7")) && !room.holds(&grants, 2, |_| Some("7")));
     }
 
     proptest! {

@@ -78,6 +78,13 @@ fn parse(network: &str) -> Result<(Point, Point), String> {
     let (address, prefix) =
         network.split_once('/').ok_or_else(|| format!("`{network}` has no prefix length"))?;
     let address: IpAddr = address.parse().map_err(|_| format!("`{address}` is not an address"))?;
+    if let IpAddr::V6(v6) = address
+        && v6.to_ipv4_mapped().is_some()
+    {
+        return Err(format!(
+            "`{network}` matches nobody, for IPv4 clients are looked up as IPv4; write it so"
+        ));
+    }
     let width = if address.is_ipv4() { 32u32 } else { 128 };
     let length: u32 = prefix
         .parse()
@@ -132,7 +139,17 @@ mod tests {
 
     #[test]
     fn what_is_no_network() {
-        for bad in ["", "10.0.0.0", "10.0.0.0/33", "10.0.0.1/8", "::1/64", "a/8", "10.0.0.0/+8", "::/129"] {
+        for bad in [
+            "",
+            "10.0.0.0",
+            "10.0.0.0/33",
+            "10.0.0.1/8",
+            "::1/64",
+            "a/8",
+            "10.0.0.0/+8",
+            "::/129",
+            "::ffff:198.51.100.0/120",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }
