@@ -1,7 +1,7 @@
 //! The rooms a request walks through, in order. Read this file first.
 //!
 //! ```text
-//! intake ▶ network ▶ limits (address) ▶ authentication ▶ limits (subject) ▶ authorization ▶ validation ▶ headers
+//! intake ▶ network ▶ limits (address) ▶ authentication ▶ limits (subject, everybody) ▶ authorization ▶ validation ▶ headers
 //! ```
 //!
 //! Each room takes the proof of the one before it and returns its own; the proofs cannot be made anywhere
@@ -11,11 +11,13 @@
 //! The host drives an [`Exchange`] through [`Engine::request_head`], and [`Engine::request_body`] for as long
 //! as the step says so, and asks [`Engine::response_edits`] what to change on whatever answer goes out.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use crate::authentication::plan::TokenSource;
 use crate::authentication::{Authenticator, Identity, TokenRemoval};
 use crate::authorization::{Authorization, Authorized};
-use crate::headers::{Edit, HeaderEdits};
+use crate::headers::{Aliases, Edit, HeaderEdits, OTHER_HOSTS, OTHER_PATHS};
 use crate::host::{Host, Now};
 use crate::intake::plan::IntakePlan;
 use crate::intake::request::{Headers, Request};
@@ -144,6 +146,7 @@ pub struct Engine {
     validator: Validator,
     inspections: Vec<InspectionPlan>,
     headers: HeaderEdits,
+    aliases: Aliases,
 }
 
 /// A route, with where its parameters are.
@@ -164,11 +167,20 @@ impl Engine {
         let authenticator = Authenticator::load(&plan.authentication, surroundings.secret)?;
         let authorization = Authorization::load(&plan.authorization)?;
         let validator = Validator::load(&plan.validation)?;
-        let headers =
-            HeaderEdits::load(&plan.headers, authenticator.identity_headers().iter().map(String::as_str))?;
+        let by_host = plan.network.trusted_hops == 0 && plan.routes.iter().any(|r| !r.hosts.is_empty());
+        let misleading = OTHER_PATHS.iter().chain(OTHER_HOSTS.iter().filter(|_| by_host)).copied();
+        let spoofable = authenticator.identity_headers().iter().map(String::as_str).chain(misleading);
+        let headers = HeaderEdits::load(&plan.headers, spoofable)?;
+        let token_headers =
+            plan.authentication.jwt.iter().flat_map(|jwt| &jwt.from).filter_map(|source| match source {
+                TokenSource::Header { name, .. } => Some(name.as_str()),
+                TokenSource::Cookie { .. } | TokenSource::Query { .. } => None,
+            });
+        let inspected = plan.validation.inspections.iter().flat_map(|i| &i.headers).map(String::as_str);
+        let aliases = Aliases::of(headers.named().chain(token_headers).chain(inspected));
         let routes = Routes::build(&plan.routes)?;
         let mut table = Vec::with_capacity(plan.routes.len());
-        for (index, route) in plan.routes.into_iter().enumerate() {
+        for (index, mut route) in plan.routes.into_iter().enumerate() {
             let place = format!("routes[{index}]");
             let parameters =
                 parameters(&route.path).map_err(|e| PlanError::new(format!("{place}.path"), e))?;
@@ -184,6 +196,7 @@ impl Engine {
                     ));
                 }
             }
+            limits.order(&mut route.limits);
             let needs_address = limits.need_address(&route.limits);
             table.push(Route { plan: route, parameters, needs_address });
         }
@@ -200,6 +213,7 @@ impl Engine {
             validator,
             inspections: plan.validation.inspections,
             headers,
+            aliases,
         })
     }
 
@@ -334,6 +348,10 @@ impl Engine {
                 })
                 .cloned(),
         );
+        let aliases = headers.iter().filter(|(name, _)| self.aliases.hold(name));
+        edits.extend(
+            aliases.filter_map(|(name, _)| Some(Edit::Remove(std::str::from_utf8(name).ok()?.into()))),
+        );
         if let Some(authority) = new_authority {
             edits.push(Edit::Set(":authority".into(), authority.into()));
         }
@@ -387,7 +405,8 @@ impl Engine {
         }
     }
 
-    /// Judges the body once trailers have come: a body that trailers follow never says that it ends.
+    /// Judges the body once trailers have come: a body that trailers follow never says that it ends. The
+    /// trailers themselves are not judged, so the host drops them.
     pub fn request_trailers(
         &self,
         exchange: &mut Exchange,
@@ -495,6 +514,12 @@ fn check_route(
 ) -> Result<(), PlanError> {
     if let Some(limit) = route.limits.iter().find(|l| **l >= limits.len()) {
         return Err(PlanError::new(format!("{place}.limits"), format!("there is no limit {limit}")));
+    }
+    if route.limits.iter().collect::<BTreeSet<_>>().len() != route.limits.len() {
+        return Err(PlanError::new(
+            format!("{place}.limits"),
+            "a limit is there twice, and would count twice",
+        ));
     }
     let (all, any): (&[usize], &[usize]) = match &route.access {
         AccessPlan::Public if limits.need_subject(&route.limits) => {

@@ -150,6 +150,57 @@ fn no_client_speaks_for_an_identity() {
 }
 
 #[test]
+fn no_other_spelling_speaks_for_a_header_of_the_policy() {
+    let mut plan = plan();
+    plan["headers"]["request"]["set"] = json!([["x-gateway", "us"]]);
+    plan["routes"][0]["hosts"] = json!(["h"]);
+    let mut visit = Visit { engine: load(&plan).unwrap(), ..Visit::new() };
+    let spoofed = [
+        "x_user",
+        "x.user",
+        "x_gateway",
+        "x_debug",
+        "x-original-url",
+        "x_rewrite-url",
+        "x-forwarded-host",
+        "x_forwarded_for",
+        "content_type",
+    ];
+    let headers: Vec<_> = spoofed.iter().map(|name| (*name, "a")).chain([("client_id", "b")]).collect();
+    assert_eq!(visit.head("GET", "/open/x", &headers, false), Step::Hold);
+    let edits = visit.exchange.take_edits();
+    for name in spoofed {
+        assert!(edits.contains(&Edit::Remove(name.into())), "{name}: {edits:?}");
+    }
+    assert!(!edits.contains(&Edit::Remove("client_id".into())));
+}
+
+#[test]
+fn who_is_refused_uses_up_nothing_that_everybody_shares() {
+    let mut plan = plan();
+    let mut shared = plan["limits"][0].clone();
+    shared["key"] = json!("everybody");
+    shared["id"] = json!("shared");
+    plan["limits"].as_array_mut().unwrap().push(shared);
+    plan["routes"][1]["limits"] = json!([1]);
+    plan["routes"][2]["access"] = json!("public");
+    plan["routes"][2]["limits"] = json!([1, 0]);
+    let mut visit = Visit { engine: load(&plan).unwrap(), ..Visit::new() };
+    for _ in 0..3 {
+        assert_eq!(reason(&visit.head("GET", "/few", &[], true)), Some("token-missing"));
+    }
+    assert_eq!(visit.head("GET", "/a/7", &[], true), Step::Continue, "the shared token is still there");
+    assert_eq!(reason(&visit.head("GET", "/a/7", &[], true)), Some("limit-exceeded"));
+    visit.host = TestHost { peer: "192.0.2.2".parse().ok(), ..visit.host };
+    assert_eq!(reason(&visit.head("GET", "/a/7", &[], true)), Some("limit-exceeded"), "shared");
+
+    plan["routes"][2]["limits"] = json!([1, 1]);
+    assert_eq!(load(&plan).unwrap_err().place, "routes[2].limits");
+    plan["limits"][1]["id"] = json!("few");
+    assert_eq!(load(&plan).unwrap_err().place, "limits[1].id");
+}
+
+#[test]
 fn what_refuses_cheaply_comes_first() {
     let mut visit = Visit::new();
     // Without a token either way: the budget is spent before anybody looks for one.

@@ -58,7 +58,7 @@ pub struct RoutePlan {
     pub hosts: Vec<String>,
     /// Who may come in.
     pub access: AccessPlan,
-    /// Indices into [`Plan::limits`], in the order they are charged.
+    /// Indices into [`Plan::limits`], each once. They are charged by key: address, subject, everybody.
     pub limits: Vec<usize>,
     /// What bodies it takes: an index into [`validation::plan::ValidationPlan::bodies`].
     pub body: usize,

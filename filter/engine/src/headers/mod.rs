@@ -3,12 +3,22 @@
 //! Everything that does not depend on the request is laid out when the plan is loaded; a request adds its
 //! own edits (the canonical path, the verified identity, its rate limit) behind it.
 
+mod aliases;
 pub mod plan;
 
 use std::rc::Rc;
 
 use crate::plan::PlanError;
+pub(crate) use aliases::{Aliases, reads_as};
 use plan::{EditsPlan, HeadersPlan};
+
+/// Headers by which some frameworks take another path than the one in the request line, and so than the one
+/// that was judged.
+pub(crate) const OTHER_PATHS: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+
+/// Headers by which an application may take another host than the one that routes were chosen by. Without a
+/// trusted hop in front, only clients can have written them.
+pub(crate) const OTHER_HOSTS: [&str; 2] = ["forwarded", "x-forwarded-host"];
 
 /// One change of a header map. Names are lower-case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +70,13 @@ impl HeaderEdits {
     #[must_use]
     pub fn request(&self) -> &[Edit] {
         &self.request
+    }
+
+    /// The names that edits of requests speak of.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &str> {
+        self.request.iter().map(|edit| match edit {
+            Edit::Remove(name) | Edit::Set(name, _) | Edit::Add(name, _) => &**name,
+        })
     }
 
     /// Edits that every response gets.

@@ -6,6 +6,7 @@ use super::path::{self, PathError};
 use super::plan::IntakePlan;
 use super::query::{self, QueryError};
 use super::request::{Headers, Request};
+use crate::headers::reads_as;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 
@@ -20,6 +21,9 @@ const UNIQUE: [&str; 8] = [
     "transfer-encoding",
     "x-forwarded-host",
 ];
+
+/// Headers by which frameworks let a client name another method than the one that was judged.
+const OTHER_METHODS: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
 
 /// A request that passed, and what of its line must be rewritten for upstream.
 #[derive(Debug)]
@@ -78,6 +82,8 @@ fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestL
     let mut seen = [false; UNIQUE.len()];
     let mut count = 0usize;
     let mut bytes = 0usize;
+    let mut host = None;
+    let mut other_method: Option<&[u8]> = None;
     for (name, value) in headers.iter() {
         if name.first() == Some(&b':') {
             let field = match name {
@@ -103,6 +109,19 @@ fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestL
         if !is_token(name) || !is_field_value(value) {
             return Err(Refusal::new(Reason::HeaderMalformed, format!("`{}`", printable(name))));
         }
+        match name {
+            b"host" => host = Some(value),
+            // What comes after is a tunnel, and nobody here could look into it. (Envoy itself takes away what
+            // asks for HTTP/2.)
+            b"upgrade" => return Err(Refusal::new(Reason::HeaderMalformed, "a request to upgrade")),
+            [b'x', ..] if OTHER_METHODS.iter().any(|other| reads_as(name, other)) => {
+                if other_method.is_some_and(|before| before != value) {
+                    return Err(Refusal::new(Reason::HeaderDuplicate, "two methods to override by"));
+                }
+                other_method = Some(value);
+            }
+            _ => {}
+        }
         // The length is compared first, so almost every header costs eight integer comparisons.
         for (unique, seen) in UNIQUE.iter().zip(&mut seen) {
             if unique.as_bytes() == name && std::mem::replace(seen, true) {
@@ -112,6 +131,12 @@ fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestL
     }
     if count > plan.max_headers as usize || bytes > plan.max_headers_bytes as usize {
         return Err(Refusal::new(Reason::HeadersTooLarge, format!("{count} headers, {bytes} bytes")));
+    }
+    if other_method.is_some_and(|other| !other.eq_ignore_ascii_case(line.method)) {
+        return Err(Refusal::new(Reason::HeaderMalformed, "a header asks for another method"));
+    }
+    if host.is_some_and(|host| host != line.authority) {
+        return Err(Refusal::new(Reason::HeaderDuplicate, "`host` and `:authority` differ"));
     }
     Ok(line)
 }
@@ -255,9 +280,23 @@ mod tests {
     fn repeated_headers_that_matter_are_refused_and_others_are_not() {
         for name in UNIQUE {
             assert_eq!(admit_pairs(&[(name, b"a"), (name, b"a")]), Err(Reason::HeaderDuplicate), "{name}");
-            assert!(admit_pairs(&[(name, b"a")]).is_ok(), "{name}");
+            assert!(admit_pairs(&[(name, b"a"), (":authority", b"a")]).is_ok(), "{name}");
         }
         assert!(admit_pairs(&[("accept", b"a"), ("accept", b"b")]).is_ok());
+    }
+
+    #[test]
+    fn a_second_request_line_in_the_headers() {
+        for name in ["x-http-method-override", "x-http-method", "x-method-override", "x_http_method.override"]
+        {
+            assert_eq!(admit_pairs(&[(name, b"DELETE")]), Err(Reason::HeaderMalformed), "{name}");
+            assert!(admit_pairs(&[(name, b"get")]).is_ok(), "{name} says what the request line says");
+        }
+        let twice = [("x-http-method", &b"GET"[..]), ("x-http-method-override", b"DELETE")];
+        assert_eq!(admit_pairs(&twice), Err(Reason::HeaderDuplicate));
+        assert_eq!(admit_pairs(&[("host", b"b.example")]), Err(Reason::HeaderDuplicate));
+        assert!(admit_pairs(&[("host", b"a.example")]).is_ok());
+        assert_eq!(admit_pairs(&[("upgrade", b"websocket")]), Err(Reason::HeaderMalformed));
     }
 
     #[test]

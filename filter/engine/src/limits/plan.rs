@@ -19,7 +19,7 @@ pub struct LimitPlan {
 }
 
 /// Whose budget a limit is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitKey {
     /// The client address (IPv6: its /64), charged before authentication.
@@ -27,7 +27,8 @@ pub enum LimitKey {
     /// The verified subject of the identity, charged after authentication. One issuer's subjects are
     /// another budget than another issuer's.
     Subject,
-    /// One budget for everybody, charged before authentication.
+    /// One budget for everybody, charged last, so that a request which another limit or the want of a token
+    /// refuses does not use it up.
     Everybody,
 }
 
