@@ -97,6 +97,12 @@ mod tests {
             for example in examples {
                 let text = example.as_str().unwrap();
                 assert_eq!(crate::text::check(format, text), Some(Ok(())), "{format}: {text}");
+                // Editors know the pattern only: it must not refuse what the rule accepts.
+                let pattern = members["pattern"].as_str().unwrap();
+                assert!(
+                    regex_lite::Regex::new(pattern).unwrap().is_match(text),
+                    "{format}: {pattern}: {text}"
+                );
             }
             seen += 1;
         });
