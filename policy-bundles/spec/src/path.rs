@@ -198,7 +198,7 @@ fn literal(path: &str, written: &str) -> Result<(), Problem> {
                 let character = if byte.is_ascii() { character } else { "a non-ASCII character".to_owned() };
                 return Err(Problem::new(
                     format!("the path `{path}` has {character:?}, which no path can have unencoded"),
-                    "percent-encode it, with upper-case hexadecimal digits: a space is `%20`",
+                    "percent-encode it, with upper-case hexadecimal digits: a space is `%20`, a bracket `%5B`",
                 ));
             }
         }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use bartizan_engine::intake::routes::{Segment, parse_template};
 use bartizan_engine::plan::{AccessPlan, RoutePlan};
 use bartizan_spec::authorization::Access;
 use bartizan_spec::forms::OrNone;
 use bartizan_spec::limits::LimitKey;
-use bartizan_spec::path::Segment;
 use bartizan_spec::routes::{Method, Route};
 use bartizan_spec::text::{Name, Requirement};
 use bartizan_spec::validation::Inspect;
@@ -263,15 +263,21 @@ fn listed_twice(route: &Route, at: Cursor<'_>, report: &mut Report) {
     }
 }
 
-/// The path without the names of its parameters: what decides which requests it matches.
+/// The path without the names of its parameters: what decides which requests it matches. Literals are
+/// compared as the engine compares them, so `/@` and `/%40` are one path.
 fn shape(route: &Route) -> String {
+    let Ok(segments) = parse_template(route.path.as_str()) else {
+        // The engine refuses what it cannot read when it loads the plan, and says so.
+        return route.path.as_str().to_owned();
+    };
     let mut shape = String::new();
-    for segment in route.path.segments() {
+    for segment in segments {
         shape.push('/');
         match segment {
-            Segment::Literal(text) => shape.push_str(text),
-            Segment::Parameter(_) => shape.push_str("{}"),
-            Segment::Rest(_) => shape.push_str("{...}"),
+            Segment::Literal(text) => shape.push_str(&text),
+            // A decoded literal may have any character but a slash: these have one.
+            Segment::Parameter(_) => shape.push_str("/{}"),
+            Segment::Rest(_) => shape.push_str("/{...}"),
         }
     }
     shape
