@@ -39,6 +39,9 @@ fn slots(limit: &Limit, at: Cursor<'_>, report: &mut Report) -> u32 {
     limit.slots
 }
 
+/// The longest time in which a bucket fills: a century, which the engine counts in nanoseconds.
+const LONGEST_FILL_MS: u128 = 36_500 * 86_400_000;
+
 fn windows(name: &str, limit: &Limit, at: Cursor<'_>, report: &mut Report) -> Vec<engine::WindowPlan> {
     let rates = &limit.rate.0;
     let shortest = rates.iter().map(|rate| rate.period).min();
@@ -64,6 +67,16 @@ fn windows(name: &str, limit: &Limit, at: Cursor<'_>, report: &mut Report) -> Ve
                     other.0
                 ),
                 "remove it, or make it smaller",
+            );
+        }
+        let fills_ms = u128::from(window.burst).saturating_mul(u128::from(window.period_ms))
+            / u128::from(window.count.max(1));
+        if fills_ms > LONGEST_FILL_MS {
+            report.error(
+                "burst-never-filled",
+                at.get("burst").span(),
+                format!("at the rate `{rate}` a burst of {burst} takes more than a century to fill"),
+                "make `burst` smaller, or the rate faster",
             );
         }
         windows.push(window);
