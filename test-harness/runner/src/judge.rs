@@ -169,7 +169,8 @@ fn judge_headers(
             None => values.is_empty(),
             Some(HeaderMatch::Present) => !values.is_empty(),
             Some(HeaderMatch::Equals(value)) => single == Some(value),
-            Some(HeaderMatch::All(expected)) => values == *expected,
+            // Lines of one header and one line with commas are the same (RFC 9110, section 5.2); Envoy joins.
+            Some(HeaderMatch::All(expected)) => list(&values) == list(expected),
             Some(HeaderMatch::Contains(text)) => single.is_some_and(|v| v.contains(text.as_str())),
             Some(HeaderMatch::Matches(pattern)) => regex_lite::Regex::new(&format!("^(?:{pattern})$"))
                 .is_ok_and(|regex| single.is_some_and(|v| regex.is_match(v))),
@@ -181,6 +182,10 @@ fn judge_headers(
             });
         }
     }
+}
+
+fn list(values: &[String]) -> Vec<&str> {
+    values.iter().flat_map(|value| value.split(',')).map(str::trim).collect()
 }
 
 fn all<'a>(lines: &'a Lines, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
@@ -303,6 +308,8 @@ mod tests {
             ("y: null", true),
             ("v: ['1', '2']", true),
             ("v: '1'", false),
+            ("v: ['1', '3']", false),
+            ("v: ['1', '2', '3']", false),
             ("x: {contains: b}", true),
             ("x: {matches: a.c}", true),
             ("x: {matches: b}", false),

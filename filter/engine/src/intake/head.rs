@@ -128,6 +128,10 @@ fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestL
                 return Err(Refusal::new(Reason::HeaderDuplicate, format!("`{unique}`")));
             }
         }
+        if is_joined(name, value) {
+            let detail = format!("`{}`, in lines that the proxy joined", printable(name));
+            return Err(Refusal::new(Reason::HeaderDuplicate, detail));
+        }
     }
     if count > plan.max_headers as usize || bytes > plan.max_headers_bytes as usize {
         return Err(Refusal::new(Reason::HeadersTooLarge, format!("{count} headers, {bytes} bytes")));
@@ -139,6 +143,57 @@ fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestL
         return Err(Refusal::new(Reason::HeaderDuplicate, "`host` and `:authority` differ"));
     }
     Ok(line)
+}
+
+/// Whether a value is two of its kind. Envoy joins the lines of headers it knows with a comma before any
+/// filter sees them (RFC 9110, section 5.2), so that a header sent twice arrives as one. A content type or
+/// an origin has no comma of its own; credentials may (`Digest a=b, c=d`), but no second scheme.
+fn is_joined(name: &[u8], value: &[u8]) -> bool {
+    match name {
+        b"content-type" | b"origin" => after_commas(value).next().is_some(),
+        b"authorization" => after_commas(value).any(begins_credentials),
+        _ => false,
+    }
+}
+
+/// What follows each comma that is not inside quotes. Quotes that never close hide nothing.
+fn after_commas(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut whole = Quotes::default();
+    value.iter().for_each(|byte| whole.pass(*byte));
+    let mut quotes = Quotes::default();
+    value.iter().enumerate().filter_map(move |(at, byte)| {
+        quotes.pass(*byte);
+        let hidden = quotes.inside && !whole.inside;
+        if *byte == b',' && !hidden { value.get(at.saturating_add(1)..) } else { None }
+    })
+}
+
+/// Where in a value quoted strings are (RFC 9110, section 5.6.4).
+#[derive(Default)]
+struct Quotes {
+    inside: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    fn pass(&mut self, byte: u8) {
+        let escaped = std::mem::take(&mut self.escaped);
+        match byte {
+            b'"' if !escaped => self.inside = !self.inside,
+            b'\\' if !escaped => self.escaped = self.inside,
+            _ => {}
+        }
+    }
+}
+
+/// A scheme and something behind it (RFC 9110, section 11.4), and not a parameter with its `=`.
+fn begins_credentials(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    let scheme = text.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
+    let rest = text.get(scheme..).unwrap_or_default();
+    scheme > 0
+        && rest.first().is_some_and(u8::is_ascii_whitespace)
+        && rest.trim_ascii_start().first().is_some_and(|b| *b != b'=')
 }
 
 /// A field name is a token (RFC 9110, section 5.1), here in lower case.
@@ -297,6 +352,31 @@ mod tests {
         assert_eq!(admit_pairs(&[("host", b"b.example")]), Err(Reason::HeaderDuplicate));
         assert!(admit_pairs(&[("host", b"a.example")]).is_ok());
         assert_eq!(admit_pairs(&[("upgrade", b"websocket")]), Err(Reason::HeaderMalformed));
+    }
+
+    #[test]
+    fn lines_that_the_proxy_joined_are_repeated_headers_too() {
+        for (name, value) in [
+            ("content-type", "application/json,application/json"),
+            ("content-type", "text/plain, application/json"),
+            ("content-type", "text/plain; a=\",application/json"),
+            ("origin", "https://a.example,https://b.example"),
+            ("authorization", "Bearer a,Bearer b"),
+            ("authorization", "Basic YTpi, Bearer b"),
+            ("authorization", "Bearer \",Bearer b"),
+        ] {
+            assert_eq!(admit_pairs(&[(name, value.as_bytes())]), Err(Reason::HeaderDuplicate), "{value}");
+        }
+        for (name, value) in [
+            ("content-type", "multipart/form-data; boundary=\"a,b\""),
+            ("authorization", "Digest username=\"Doe, Jane Q\", realm = \"x\", qop=auth"),
+            ("authorization", "AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host;date, Signature=c"),
+            ("authorization", "Digest username=\"a\\\", Basic b\", realm=x"),
+            ("accept", "text/html, application/json"),
+            ("content-encoding", "gzip, br"),
+        ] {
+            assert!(admit_pairs(&[(name, value.as_bytes())]).is_ok(), "{value}");
+        }
     }
 
     #[test]
