@@ -245,6 +245,8 @@ mod tests {
             pattern in r"\^((\[[a-c0-2_.-]{1,4}\]|[a-c]|\\\.|\\-)([*+?]|\{[0-2]\}|\{[0-2],[2-4]\}|\{1,\})?){0,4}\$",
             texts in proptest::collection::vec("[a-c0-2_.é-]{0,6}", 8),
         ) {
+            // `[--2]` is a range in ECMA-262, and the difference of two classes in the oracle.
+            prop_assume!(!pattern.contains("--"));
             if let (Some(runs), Ok(regex)) = (runs(&pattern), Regex::new(&pattern)) {
                 for text in texts {
                     prop_assert_eq!(runs_match(&runs, text.as_bytes()), regex.is_match(&text), "{} {}", pattern, text);
