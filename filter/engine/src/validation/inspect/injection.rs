@@ -9,21 +9,37 @@ use std::borrow::Cow;
 use libinjectionrs::{SqliFlags, SqliState};
 
 use super::SYNTAX;
-use super::classes::{Classes, SPACE};
+use super::classes::{self, Classes, SPACE};
 
 /// Whether a value is worth the grammar of SQL. Without syntax a fragment needs white space, and one of the
 /// words that begin a query, or a condition beside a number: prose has `and`, and `1 or 1` is no prose.
 pub(super) fn may_be_sqli(text: &[u8], classes: Classes) -> bool {
-    if classes.any(SYNTAX) {
+    if classes.any(SYNTAX) && !is_soft(text) {
         return true;
     }
-    (classes.any(SPACE) && has_sql_words(text)) || super::is_jointed(text)
+    (classes.any(SPACE | SYNTAX) && has_sql_words(text)) || super::is_jointed(text)
+}
+
+/// Whether all syntax there is are slashes, parentheses and semicolons, and no parenthesis is that of a call:
+/// `Mozilla/5.0 (X11; Linux x86_64)`. For an attack such a text still needs the words.
+fn is_soft(text: &[u8]) -> bool {
+    let mut before = b' ';
+    text.iter().all(|byte| {
+        let soft = match byte {
+            b'(' => !before.is_ascii_alphanumeric() && before != b'_',
+            b')' | b';' | b'/' => true,
+            other => classes::of(*other) & SYNTAX == 0,
+        };
+        before = *byte;
+        soft
+    })
 }
 
 /// Words that begin a query or a part of one.
 const QUERY_WORDS: &[&[u8]] = &[
-    b"boolean", b"case", b"declare", b"delete", b"drop", b"exec", b"execute", b"from", b"group", b"having",
-    b"insert", b"into", b"order", b"select", b"union", b"update", b"waitfor", b"where",
+    b"alter", b"boolean", b"begin", b"case", b"create", b"declare", b"delete", b"drop", b"exec", b"execute",
+    b"from", b"group", b"having", b"insert", b"into", b"order", b"select", b"table", b"union", b"update",
+    b"waitfor", b"where",
 ];
 
 /// Words that join a condition to another.
@@ -62,14 +78,35 @@ pub(super) fn may_have_sql_phrase(text: &[u8]) -> bool {
         || words(text).any(|word| is_one_of(word, QUERY_WORDS))
 }
 
-/// Whether a value may be markup: libinjection's tokeniser accuses nothing without a tag or an attribute.
+/// Whether a value may be markup: libinjection's tokeniser accuses nothing but a tag, or an attribute that
+/// runs or loads something.
 pub(super) fn may_be_xss(text: &[u8]) -> bool {
-    text.iter().any(|b| matches!(b, b'<' | b'='))
+    /// How the names of those attributes begin.
+    const BEGINNINGS: &[&[u8]] = &[
+        b"on", b"ac", b"at", b"ba", b"by", b"da", b"dy", b"fi", b"fo", b"fr", b"ha", b"hr", b"lo", b"po",
+        b"sr", b"st", b"to", b"va", b"xl", b"xm",
+    ];
+    if text.iter().any(|b| *b == b'<' || *b == 0) {
+        return true;
+    }
+    let equals = text.iter().enumerate().filter(|(_, b)| **b == b'=').map(|(at, _)| at);
+    equals.filter_map(|at| text.get(..at)).any(|before| {
+        let name = before.trim_ascii_end();
+        let is_name = |b: &&u8| b.is_ascii_alphanumeric() || matches!(**b, b':' | b'-' | b'_' | 0x0b | 0x0c);
+        let length = name.iter().rev().take(64).take_while(is_name).count();
+        let start = name.get(name.len() - length..).unwrap_or(b"").get(..2).unwrap_or(b"");
+        length == 64 || BEGINNINGS.iter().any(|b| b.eq_ignore_ascii_case(start))
+    })
 }
 
 /// Whether a value may hold a phrase of script.
 pub(super) fn may_have_script_phrase(text: &[u8]) -> bool {
-    text.iter().any(|b| matches!(b, b'(' | b'`' | b'[' | b'=' | b'<' | b':' | b'!' | b'+'))
+    text.iter().any(|b| matches!(b, b'`' | b'[' | b'=' | b'<' | b':' | b'!' | b'+'))
+        || text.windows(2).any(|pair| match pair {
+            [b'/', b'*'] => true,
+            [before, b'('] => before.is_ascii_alphanumeric(),
+            _ => false,
+        })
 }
 
 /// Whether libinjection's grammar of SQL fragments recognises an attack.

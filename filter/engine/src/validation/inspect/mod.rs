@@ -99,9 +99,9 @@ pub(crate) fn judge(value: &[u8], classes: Classes, looking: &Looking) -> Option
     judge_slowly(value, classes, looking)
 }
 
-/// Whether joints stand together (`--` is a comment, `..` a parent directory).
+/// Whether joints stand together (`--` is a comment, `..` a parent directory, `@@` a variable).
 fn is_jointed(value: &[u8]) -> bool {
-    value.windows(2).any(|pair| pair == b"--" || pair == b"..")
+    value.windows(2).any(|pair| matches!(pair, b"--" | b".." | b"@@"))
 }
 
 fn judge_slowly(value: &[u8], classes: Classes, looking: &Looking) -> Option<Attack> {

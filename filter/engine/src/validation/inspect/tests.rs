@@ -75,3 +75,34 @@ fn only_what_is_looked_for_is_found() {
     assert_eq!(inspect(b"<script>", &xss), Some(Attack::Xss));
     assert_eq!(inspect(b"<script>", &Looking::default()), None);
 }
+
+#[test]
+fn each_phrase_has_its_harmless_neighbour() {
+    let mut wrong = Vec::new();
+    for (attack, hostile, harmless) in [
+        (Attack::Sqli, "1' in boolean mode) and sleep(5)#", "in boolean mode"),
+        (Attack::Sqli, "x; drop table users", "drop table tennis; swim"),
+        (Attack::Sqli, "x');(select * from(select(sleep(5)))a)#", "please (select the best)"),
+        (Attack::Sqli, "1 waitfor delay '0:0:5'", "waitfor delay"),
+        (Attack::Sqli, "1/**/union/*x*/all/**/select/**/1", "the union all selected"),
+        (Attack::Sqli, "@@version", "me@@home"),
+        (Attack::Sqli, "user[$ne]", "user[ne]"),
+        (Attack::Sqli, "exec xp_cmdshell", "exec summary"),
+        (Attack::Xss, "javascript:alert(1)", "JavaScript: The Good Parts"),
+        (Attack::Xss, "java\tscript:alert(1)", "java script: alert"),
+        (Attack::Xss, "\";alert(1)//", "red alert (again)"),
+        (Attack::Xss, "x document . cookie()", "a document with a cookie"),
+        (Attack::Xss, "x onload=alert(1)", "one=1 (two)"),
+        (Attack::Xss, "<!--#exec cmd=", "<-- #1"),
+        (Attack::Traversal, "/....//secret", "and so on/..."),
+        (Attack::Traversal, "x/.git/config", "x/git/config"),
+        (Attack::Traversal, "/..0x2fx", "/..0x1fx"),
+        (Attack::Traversal, "etc/passwd", "etc/password-policy"),
+    ] {
+        let (found, alarm) = (inspect(hostile.as_bytes(), &ALL), inspect(harmless.as_bytes(), &ALL));
+        if found != Some(attack) || alarm.is_some() {
+            wrong.push(format!("{hostile}: {found:?}, {harmless}: {alarm:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -119,17 +119,29 @@ const SYSTEM_FILES: &[&str] = &[
 ];
 
 fn names_system_file(text: &[u8]) -> bool {
-    let starts = text.windows(2).enumerate().filter(
-        |(_, pair)| matches!(pair, [separator, next] if is_separator(*separator) && !is_separator(*next)),
-    );
-    starts.map(|(at, _)| at).any(|at| {
-        SYSTEM_FILES.iter().any(|file| {
-            let offset = file.bytes().position(|b| b == b'/').unwrap_or(0);
-            let Some(from) = at.checked_sub(offset) else { return false };
-            let Some(candidate) = text.get(from..from + file.len()) else { return false };
-            candidate.iter().zip(file.bytes()).all(|(have, want)| {
-                if want == b'/' { is_separator(*have) } else { have.to_ascii_lowercase() == want }
-            })
+    text.windows(2).enumerate().any(|(at, pair)| {
+        let [separator, next] = pair else { return false };
+        is_separator(*separator)
+            && !is_separator(*next)
+            && SYSTEM_FILES
+                .iter()
+                .any(|file| is_file_at(text, at, next.to_ascii_lowercase(), file.as_bytes()))
+    })
+}
+
+/// Whether a file is named with its first separator at a position; `next` is what follows the position.
+#[inline]
+fn is_file_at(text: &[u8], at: usize, next: u8, file: &[u8]) -> bool {
+    let offset = match file {
+        // Nearly always this byte decides.
+        [b'/', second, ..] if *second != next => return false,
+        [b'/', ..] => 0,
+        other => other.iter().position(|b| *b == b'/').unwrap_or(0),
+    };
+    let candidate = at.checked_sub(offset).and_then(|from| text.get(from..from + file.len()));
+    candidate.is_some_and(|candidate| {
+        candidate.iter().zip(file).all(|(have, want)| {
+            if *want == b'/' { is_separator(*have) } else { have.to_ascii_lowercase() == *want }
         })
     })
 }
