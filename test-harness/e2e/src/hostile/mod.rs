@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the requests were answered, and how.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Answers by status, `closed` for a connection closed or a stream reset instead of an answer.
+    /// Answers by status; connections closed and streams reset instead of an answer.
     pub outcomes: BTreeMap<String, usize>,
     /// Refusals by their reason.
     pub reasons: BTreeMap<String, usize>,
@@ -74,8 +74,13 @@ pub async fn mutated(count: usize, seed: u64, signatures: Signatures) -> Result<
                 let mut chance =
                     Chance::new(seed.wrapping_add(number as u64).wrapping_mul(0x2545_F491_4F6C_DD1D));
                 let original = originals.get(chance.below(originals.len())).cloned().unwrap_or_default();
-                let protocol = if chance.once_in(3) { Protocol::Http2 } else { Protocol::Http1 };
+                let http2 = chance.once_in(3);
                 let attempt = mutate::attempt(original, &mut chance);
+                // What the HTTP/2 client cannot say goes over HTTP/1.1: everything is sent.
+                let protocol = match &attempt {
+                    Attempt::Whole(request) if http2 && h2::sayable(request).is_ok() => Protocol::Http2,
+                    _ => Protocol::Http1,
+                };
                 let outcome = line.send(&attempt, protocol).await;
                 let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
                 tally.count(&outcome, &attempt, number, protocol);
@@ -151,7 +156,6 @@ struct Line {
 enum Outcome {
     Answered(Response),
     Closed(String),
-    Unsent,
     Hangs,
 }
 
@@ -202,9 +206,6 @@ impl Line {
     }
 
     async fn over_http2(&mut self, request: &Request) -> Outcome {
-        if h2::sayable(request).is_err() {
-            return Outcome::Unsent;
-        }
         for fresh in [false, true] {
             let mut connection = match self.http2.take().filter(|_| !fresh) {
                 Some(connection) => connection,
@@ -251,8 +252,8 @@ impl Tally {
     fn count(&mut self, outcome: &Outcome, attempt: &Attempt, number: usize, protocol: Protocol) {
         let name = match outcome {
             Outcome::Answered(response) => response.status.to_string(),
-            Outcome::Closed(_) => "closed".to_owned(),
-            Outcome::Unsent => "not sayable in HTTP/2".to_owned(),
+            Outcome::Closed(_) if protocol == Protocol::Http2 => "stream reset (HTTP/2)".to_owned(),
+            Outcome::Closed(_) => "connection closed (half requests)".to_owned(),
             Outcome::Hangs => "hangs".to_owned(),
         };
         *self.outcomes.entry(name).or_default() += 1;
@@ -270,7 +271,7 @@ impl Tally {
             Outcome::Closed(why) if protocol == Protocol::Http1 && matches!(attempt, Attempt::Whole(_)) => {
                 Some(format!("not answered: {why}"))
             }
-            Outcome::Closed(_) | Outcome::Unsent => None,
+            Outcome::Closed(_) => None,
             Outcome::Hangs => Some("hangs".to_owned()),
         };
         if let Some(wrong) = wrong {
