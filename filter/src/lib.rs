@@ -1,7 +1,7 @@
 //! Bartizan inside Envoy: the glue between the proxy-wasm ABI and `bartizan-engine`.
 //!
-//! There is no policy logic here. [`host`] is the only file that calls the proxy; [`root`] turns a plugin
-//! configuration into an engine; [`http`] drives one request through it.
+//! There is no policy logic here. `host.rs` is the only file that calls the proxy; `root.rs` turns a plugin
+//! configuration into an engine; `http.rs` drives one request through it.
 //!
 //! The crate has no meaning outside wasm, so natively it is empty: a workspace can build, check and
 //! document everything in one command.

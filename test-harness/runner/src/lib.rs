@@ -2,7 +2,7 @@
 //!
 //! A suite (`*.cases.yaml`) names a bundle and lists requests with the expected decision. The same file
 //! runs natively in the engine and through a real Envoy: a driver turns each step into a [`wire::Wire`],
-//! sends it wherever it sends it, and hands what came back to [`judge::judge`]. Read [`format`] first.
+//! sends it wherever it sends it, and hands what came back to [`judge::judge`]. Read [`mod@format`] first.
 
 pub mod expand;
 pub mod format;

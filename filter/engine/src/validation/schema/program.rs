@@ -1,4 +1,4 @@
-//! A compiled schema: what the compiler writes and [`super::load`] turns into a machine.
+//! A compiled schema: what the compiler writes and `machine.rs` loads.
 //!
 //! A program is a graph of nodes that point at each other by index, so that `$ref`, recursion and shared
 //! definitions cost nothing. References are resolved, defaults of keywords that depend on their siblings
