@@ -73,7 +73,7 @@ impl Envoy {
             .args(["--log-level", level])
             // What went wrong is in the log when a test looks, not ten seconds later.
             .args(["--file-flush-interval-msec", "50"])
-            .args(["--drain-time-s", "1", "--parent-shutdown-time-s", "2"])
+            .args(["--drain-time-s", "20", "--parent-shutdown-time-s", "30"])
             .arg("--admin-address-path")
             .arg(&admin_file)
             .arg("--log-path")

@@ -12,6 +12,7 @@ pub mod deploy;
 pub mod envoy;
 pub mod hostile;
 pub mod large;
+pub mod lifecycle;
 pub mod message;
 pub mod run;
 pub mod show;

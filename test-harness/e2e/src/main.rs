@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use bartizan_e2e::client::Protocol;
 use bartizan_e2e::deploy::{Policy, Signatures};
-use bartizan_e2e::{burst, cases, config, demo, hostile, large, run};
+use bartizan_e2e::{burst, cases, config, demo, hostile, large, lifecycle, run};
 
 /// Bartizan in a real Envoy.
 ///
@@ -73,6 +73,8 @@ enum Command {
     },
     /// Send the largest bodies that a policy allows, and larger ones.
     Large,
+    /// Change the policy under load, to good ones and bad ones; go without a policy, and without holding headers.
+    Lifecycle,
     /// Print Envoy's configuration for containers, with a bundle's policy inside.
     Config {
         /// The bundle.
@@ -135,6 +137,7 @@ async fn execute(command: Command) -> Result<()> {
         }
         Command::Burst { requests, connections } => flood(requests, connections).await,
         Command::Large => large_bodies().await,
+        Command::Lifecycle => around_requests().await,
         Command::Config { bundle } => {
             let policy = Policy::compile_as_written(&bundle)?;
             let config = config::container(policy.configuration(Signatures::Auto), &policy.secrets)?;
@@ -145,6 +148,7 @@ async fn execute(command: Command) -> Result<()> {
             run_cases(None, By::Both).await?;
             flood(10_000, 64).await?;
             large_bodies().await?;
+            around_requests().await?;
             documents().await?;
             mutated(100_000, 1).await?;
             demo::demo().await
@@ -182,6 +186,18 @@ async fn large_bodies() -> Result<()> {
     let requests = large::large().await?;
     println!(
         "large bodies: {requests} requests of 10 to 16 MiB as expected, in {:.1} s",
+        started.elapsed().as_secs_f32()
+    );
+    Ok(())
+}
+
+async fn around_requests() -> Result<()> {
+    let started = Instant::now();
+    let requests = lifecycle::updates().await?;
+    lifecycle::without_policy().await?;
+    lifecycle::without_holding().await?;
+    println!(
+        "lifecycle: {requests} requests while good and bad policies came, none failed; no policy refuses; nothing hangs where headers cannot be held, in {:.1} s",
         started.elapsed().as_secs_f32()
     );
     Ok(())
