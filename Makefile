@@ -75,4 +75,4 @@ clean: ## remove what was built; `.cache` with Envoy and tools stays
 	@cargo clean -q
 
 ci: ## everything that must pass before a change lands
-	@.ci/run
+	@$(tools)/ci.sh
