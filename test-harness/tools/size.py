@@ -10,7 +10,11 @@ import sys
 from collections import defaultdict
 
 # Rust's v0 mangling: a crate root is `C`, a disambiguator, the length of the name and the name.
-CRATE = re.compile(r"C(?:s[0-9a-zA-Z]*_)?(\d+)_?([A-Za-z_]\w*)")
+V0 = re.compile(r"C(?:s[0-9a-zA-Z]*_)?(\d+)_?([A-Za-z_]\w*)")
+# The legacy one: lengths and names; `<A as B>::c` begins with A, written `_$LT$a..b`.
+LEGACY = re.compile(r"_ZN\d+(?:_?\$LT\$)?(?:\$[A-Z]+\$|[^A-Za-z_])*(?:dyn\$u20\$|mut\$u20\$)?([A-Za-z]\w*?)(?:\.\.|\$|$)")
+TRAIT = re.compile(r"\$u20\$as\$u20\$([A-Za-z]\w*?)\.\.")
+LEGACY_PATH = re.compile(r"_ZN(\d+)([A-Za-z]\w*)")
 
 
 def leb(data, at):
@@ -87,10 +91,17 @@ def names(body):
 
 
 def crate_of(name):
-    if not name.startswith("_R"):
-        return "(C library, linker, exports)"
-    match = CRATE.search(name)
-    return match.group(2)[:int(match.group(1))] if match else "(unknown)"
+    if name.startswith("_R"):
+        match = V0.search(name)
+        return match.group(2)[:int(match.group(1))] if match else "(unknown)"
+    match = LEGACY_PATH.match(name)
+    if match:
+        return match.group(2)[:int(match.group(1))].split("$")[0].split("..")[0]
+    match = LEGACY.match(name)
+    if match and match.group(1).isupper():
+        # `<T as Trait>`: a blanket implementation stands beside its trait.
+        match = TRAIT.search(name) or match
+    return match.group(1) if match else "(C library, linker, exports)"
 
 
 def main():
