@@ -75,39 +75,45 @@ pub fn load() -> Result<Vec<Loaded>> {
 /// When a suite cannot be put in force, or the proxy breaks. Cases that fail are in the report.
 pub async fn run(options: &Options) -> Result<Report> {
     let mut report = Report::default();
+    // Most of a suite's time is an Envoy that compiles the module: two of them keep two cores busy.
+    let free = Arc::new(Semaphore::new(2));
+    let mut under_way = JoinSet::new();
     for suite in load()? {
         let wanted = |run: &&Run| options.only.as_ref().is_none_or(|only| run.label().contains(only));
-        let runs: Vec<Run> = suite.runs.iter().filter(wanted).cloned().collect();
+        let runs: Arc<Vec<Run>> = Arc::new(suite.runs.iter().filter(wanted).cloned().collect());
         if runs.is_empty() {
             continue;
         }
         report.suites += 1;
         report.cases += runs.len();
-        let policy = prepare(&suite)?;
+        let policy = Arc::new(prepare(&suite)?);
+        let suite = Arc::new(suite);
         // Where nobody signs anything there is one path.
-        let paths: &[Signatures] = match options.signatures.split_first() {
-            Some((_, _)) if !policy.plan.authentication.jwt.is_empty() => &options.signatures,
-            _ => &[Signatures::Auto],
-        };
+        let signed = !policy.plan.authentication.jwt.is_empty();
+        let paths: &[Signatures] = if signed { &options.signatures } else { &[Signatures::Auto] };
         for &signatures in paths {
-            run_suite(&suite, &runs, &policy, signatures, &mut report)
-                .await
-                .with_context(|| format!("{} with signatures by {}", suite.file, signatures.word()))?;
+            let (suite, runs, policy) = (Arc::clone(&suite), Arc::clone(&runs), Arc::clone(&policy));
+            let free = Arc::clone(&free);
+            under_way.spawn(async move {
+                let _permit = free.acquire().await;
+                run_suite(&suite, &runs, &policy, signatures)
+                    .await
+                    .with_context(|| format!("{} with signatures by {}", suite.file, signatures.word()))
+            });
         }
+    }
+    while let Some(part) = under_way.join_next().await {
+        report.merge(part??);
     }
     if report.runs.is_empty() {
         bail!("no case was run");
     }
+    report.failures.sort();
     Ok(report)
 }
 
-async fn run_suite(
-    suite: &Loaded,
-    runs: &[Run],
-    policy: &Policy,
-    signatures: Signatures,
-    report: &mut Report,
-) -> Result<()> {
+async fn run_suite(suite: &Loaded, runs: &[Run], policy: &Policy, signatures: Signatures) -> Result<Report> {
+    let mut report = Report::default();
     let mut shared = None;
     for protocol in Protocol::ALL {
         let target = target(protocol);
@@ -152,10 +158,10 @@ async fn run_suite(
         }
         shared = Some(stage);
     }
-    match shared {
-        Some(stage) => finish(stage).await,
-        None => Ok(()),
+    if let Some(stage) = shared {
+        finish(stage).await?;
     }
+    Ok(report)
 }
 
 async fn finish(stage: Arc<Stage>) -> Result<()> {
@@ -270,6 +276,16 @@ fn prepare(suite: &Loaded) -> Result<Policy> {
 }
 
 impl Report {
+    fn merge(&mut self, mut part: Report) {
+        self.requests += part.requests;
+        self.failures.append(&mut part.failures);
+        for (all, some) in [(&mut self.runs, part.runs), (&mut self.skipped, part.skipped)] {
+            for (name, count) in some {
+                *all.entry(name).or_default() += count;
+            }
+        }
+    }
+
     fn add(&mut self, run: &Run, key: &str, done: Done) {
         self.requests += done.requests;
         if done.unsayable {
