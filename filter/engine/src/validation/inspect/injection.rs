@@ -1,7 +1,7 @@
 //! The grammars of SQL and HTML: libinjection's, called with care.
 //!
 //! `libinjectionrs` was read line by line for what could go wrong on hostile input. It indexes a lot and
-//! stays within bounds (a test here tries some hundred thousand inputs). Two things are kept from it: words
+//! stays within bounds (a test here tries some twenty thousand inputs). Two things are kept from it: words
 //! full of dots, which it looks up once per dot, and the byte `0xff`, which it takes for the end of text.
 
 use std::borrow::Cow;
