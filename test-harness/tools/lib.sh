@@ -62,5 +62,5 @@ pip_install() {
 run_cargo() {
   local colour=never
   [ -t 2 ] && [ -z "${NO_COLOR:-}" ] && colour=always
-  CARGO_TERM_COLOR=$colour "$@" 2> >(grep -v --line-buffered -E '^[^A-Za-z]*([0-9;]*m)*\s*(Finished|Updating crates.io index)' >&2)
+  CARGO_TERM_COLOR=$colour "$@" 2> >(grep -v --line-buffered -E '^[^A-Za-z]*([0-9;]*m)*\s*(Finished|Running `|Updating crates.io index)' >&2)
 }

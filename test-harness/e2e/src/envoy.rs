@@ -79,6 +79,8 @@ impl Envoy {
             .arg("--log-path")
             .arg(&log)
             .envs(environment)
+            // A group of its own: Ctrl-C in a terminal is for us, and we stop Envoy when we are done.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
