@@ -23,11 +23,14 @@ pub(crate) struct Settings {
     /// refused body resets the request that upstream has begun to see.
     pub(crate) hold_headers: bool,
     pub(crate) signatures: SignatureSetting,
+    /// Whether Envoy appends the peer to `x-forwarded-for` before the filter sees it: true without
+    /// `skip_xff_append: true`. Matters only to policies with trusted hops.
+    pub(crate) peer_appended: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { hold_headers: true, signatures: SignatureSetting::Auto }
+        Self { hold_headers: true, signatures: SignatureSetting::Auto, peer_appended: false }
     }
 }
 

@@ -134,7 +134,7 @@ fn configure(size: usize) -> Result<Option<Active>, String> {
         }
     };
     let secret = |name: &str| std::env::var(name).ok().map(String::into_bytes);
-    let surroundings = Surroundings { secret: &secret, seed: seed()? };
+    let surroundings = Surroundings { secret: &secret, seed: seed()?, peer_appended: settings.peer_appended };
     let engine = Engine::load(plan, &surroundings).map_err(|e| format!("plan: {e}"))?;
     Ok(Some(Active { engine: RefCell::new(engine), hold_headers: settings.hold_headers, signatures }))
 }

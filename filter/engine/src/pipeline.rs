@@ -129,6 +129,8 @@ pub struct Surroundings<'a> {
     pub secret: &'a dyn Fn(&str) -> Option<Vec<u8>>,
     /// A secret number that all workers share: it spreads keys over the slots of limits.
     pub seed: [u64; 2],
+    /// Whether the proxy appends the peer of the connection to `x-forwarded-for` before the engine sees it.
+    pub peer_appended: bool,
 }
 
 /// A plan, loaded and ready. One per worker; it is not shared between threads.
@@ -206,7 +208,7 @@ impl Engine {
             intake: plan.intake,
             routes,
             table,
-            network: Network::load(&plan.network)?,
+            network: Network::load(&plan.network, surroundings.peer_appended)?,
             limits,
             authenticator,
             authorization,

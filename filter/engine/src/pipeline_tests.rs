@@ -51,7 +51,7 @@ fn plan() -> Value {
 
 fn load(plan: &Value) -> Result<Engine, PlanError> {
     let plan = Plan::parse(plan.to_string().as_bytes())?;
-    Engine::load(plan, &Surroundings { secret: &|_| None, seed: [1, 2] })
+    Engine::load(plan, &Surroundings { secret: &|_| None, seed: [1, 2], peer_appended: false })
 }
 
 struct Visit {

@@ -123,7 +123,7 @@ fn try_to_load(plan: &Plan, tree: &yaml::Node, report: &mut Report) {
     let here = yaml::Cursor::root(tree).span();
     // Any secret will do that is long enough for the longest hash; the real one is in the proxy's VM.
     let secret = |_: &str| Some(vec![0x5a; 64]);
-    let surroundings = Surroundings { secret: &secret, seed: [0, 0] };
+    let surroundings = Surroundings { secret: &secret, seed: [0, 0], peer_appended: false };
     if let Err(error) = Engine::load(plan.clone(), &surroundings) {
         let message = format!("the engine refuses the plan: {error}");
         let help =

@@ -38,7 +38,8 @@ impl Native {
     /// If the engine does not take it.
     pub fn new(plan: Plan, secrets: &Secrets) -> Result<Self, PlanError> {
         let secret = |name: &str| secrets.get(name).map(|value| value.clone().into_bytes());
-        let engine = Engine::load(plan, &Surroundings { secret: &secret, seed: [1, 2] })?;
+        let engine =
+            Engine::load(plan, &Surroundings { secret: &secret, seed: [1, 2], peer_appended: false })?;
         Ok(Self { engine, host: TestHost::default(), now_ns: EPOCH_S.saturating_mul(1_000_000_000) })
     }
 

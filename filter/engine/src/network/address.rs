@@ -4,9 +4,10 @@
 //! claims. With `n` trusted hops, each of the last `n` proxies appended the address it saw, so the client
 //! is the `n`-th entry from the right; whatever stands further left was sent by the client.
 //!
-//! Envoy itself appends the peer (`use_remote_address: true`) or not (`skip_xff_append: true`, sidecars).
-//! A last entry equal to the peer is therefore Envoy's own and is not counted. No client can use this: to
-//! make a trusted proxy append that proxy's own address one has to connect from the proxy itself.
+//! Envoy itself appends the peer too, or does not (`skip_xff_append: true`, as in every configuration we
+//! ship). Nothing in a request tells which: behind a source NAT a client and the proxy before us can share an
+//! address, and whoever guesses lets that client choose its own. So it is a setting of the deployment, and
+//! where Envoy appends, the last entry must be the peer.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -20,6 +21,7 @@ use crate::intake::request::Headers;
 pub fn client_address(
     headers: Headers<'_>,
     trusted_hops: u32,
+    peer_appended: bool,
     host: &mut dyn Host,
 ) -> Result<IpAddr, &'static str> {
     let peer = host.peer_address().map(canonical).ok_or("the host knows no peer address")?;
@@ -28,12 +30,17 @@ pub fn client_address(
     }
     // From the right: the last header line first, and in it the last entry.
     let mut hop = 0u32;
-    let mut first = true;
+    let mut own = peer_appended;
     let lines: Vec<&[u8]> = headers.all("x-forwarded-for").collect();
     for entry in lines.iter().rev().flat_map(|line| line.rsplit(|b| *b == b',')) {
         let address = parse(entry);
-        if std::mem::take(&mut first) && address == Some(peer) {
-            continue;
+        if std::mem::take(&mut own) {
+            if address == Some(peer) {
+                continue;
+            }
+            return Err(
+                "the last entry of x-forwarded-for is not the peer; is `settings.peer_appended` right?",
+            );
         }
         hop += 1;
         if hop == trusted_hops {
@@ -64,10 +71,14 @@ mod tests {
     use crate::host::testing::TestHost;
 
     fn find(peer: &str, hops: u32, lines: &[&str]) -> Result<String, &'static str> {
+        find_where(false, peer, hops, lines)
+    }
+
+    fn find_where(appended: bool, peer: &str, hops: u32, lines: &[&str]) -> Result<String, &'static str> {
         let pairs: Vec<(&[u8], &[u8])> =
             lines.iter().map(|l| ("x-forwarded-for".as_bytes(), l.as_bytes())).collect();
         let mut host = TestHost::with_peer(peer);
-        client_address(Headers::new(&pairs), hops, &mut host).map(|a| a.to_string())
+        client_address(Headers::new(&pairs), hops, appended, &mut host).map(|a| a.to_string())
     }
 
     #[test]
@@ -82,10 +93,18 @@ mod tests {
         assert_eq!(find("10.0.0.1", 1, &["1.1.1.1, 192.0.2.7"]).as_deref(), Ok("192.0.2.7"));
         assert_eq!(find("10.0.0.1", 1, &["1.1.1.1", "192.0.2.7"]).as_deref(), Ok("192.0.2.7"));
         assert_eq!(find("10.0.0.1", 2, &["1.1.1.1, 192.0.2.7, 10.0.0.2"]).as_deref(), Ok("192.0.2.7"));
-        // Envoy appended the peer itself.
-        assert_eq!(find("10.0.0.1", 1, &["1.1.1.1, 192.0.2.7,10.0.0.1"]).as_deref(), Ok("192.0.2.7"));
         // A claim that looks like Envoy's own entry, with the real one behind it.
         assert_eq!(find("10.0.0.1", 1, &["10.0.0.1, 192.0.2.7"]).as_deref(), Ok("192.0.2.7"));
+    }
+
+    #[test]
+    fn an_entry_of_envoys_own_is_skipped_where_envoy_appends_and_nowhere_else() {
+        let line = ["1.1.1.1, 192.0.2.7,10.0.0.1"];
+        assert_eq!(find_where(true, "10.0.0.1", 1, &line).as_deref(), Ok("192.0.2.7"));
+        assert!(find_where(true, "10.0.0.1", 1, &["10.0.0.1"]).is_err());
+        assert!(find_where(true, "10.0.0.1", 1, &["1.1.1.1, 192.0.2.7"]).is_err());
+        // Client and proxy behind one NAT: the entry that the proxy wrote counts, and not the client's.
+        assert_eq!(find("10.0.0.1", 1, &["1.1.1.1, 10.0.0.1"]).as_deref(), Ok("10.0.0.1"));
     }
 
     #[test]
@@ -101,7 +120,6 @@ mod tests {
         assert!(find("10.0.0.1", 2, &["192.0.2.7"]).is_err());
         assert!(find("10.0.0.1", 1, &["unknown"]).is_err());
         assert!(find("10.0.0.1", 1, &["192.0.2.7, "]).is_err());
-        assert!(find("10.0.0.1", 1, &["10.0.0.1"]).is_err(), "only Envoy's own entry");
         assert!(find("", 0, &[]).is_err());
     }
 }

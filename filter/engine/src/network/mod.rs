@@ -42,18 +42,20 @@ impl Placed {
 #[derive(Debug)]
 pub struct Network {
     trusted_hops: u32,
+    peer_appended: bool,
     deny: Networks,
     allow: Networks,
 }
 
 impl Network {
-    /// Loads the room.
+    /// Loads the room. `peer_appended` says that the proxy itself appends the peer to `x-forwarded-for`.
     ///
     /// # Errors
     /// When a network is not in CIDR form.
-    pub fn load(plan: &NetworkPlan) -> Result<Self, PlanError> {
+    pub fn load(plan: &NetworkPlan, peer_appended: bool) -> Result<Self, PlanError> {
         Ok(Self {
             trusted_hops: plan.trusted_hops,
+            peer_appended,
             deny: Networks::build(&plan.deny)
                 .map_err(|(i, e)| PlanError::new(format!("network.deny[{i}]"), e))?,
             allow: Networks::build(&plan.allow)
@@ -76,7 +78,7 @@ impl Network {
         if !wanted && self.deny.is_empty() && self.allow.is_empty() {
             return Ok(Placed { address: None });
         }
-        let address = client_address(request.headers(), self.trusted_hops, host)
+        let address = client_address(request.headers(), self.trusted_hops, self.peer_appended, host)
             .map_err(|why| Refusal::new(Reason::AddressUnknown, why))?;
         trace.note(Room::Network, "", || {
             format!("the client address is {address} ({} trusted hops)", self.trusted_hops)

@@ -134,7 +134,7 @@ fn explained(mut plan: Plan, text: &str, file: &str) -> Result<Explanation, Stri
             nobodys_secret()
         }))
     };
-    let surroundings = Surroundings { secret: &environment, seed: [0, 0] };
+    let surroundings = Surroundings { secret: &environment, seed: [0, 0], peer_appended: false };
     let mut engine = Engine::load(plan, &surroundings).map_err(|error| error.to_string())?;
     let mut judged = judge(&mut engine, &wire, Now::from_nanos(nanos(now)));
     judged.test_keys = minted;
