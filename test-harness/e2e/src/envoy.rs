@@ -220,7 +220,17 @@ async fn probe(admin_file: &Path) -> Option<(SocketAddr, SocketAddr)> {
 async fn get(admin: SocketAddr, path: &str) -> Result<String> {
     let mut request = Request::new("GET", path).header("connection", "close");
     request.host = Some(b"localhost".to_vec());
-    let response = send(admin, None, Protocol::Http1, &request).await?;
+    let mut response = send(admin, None, Protocol::Http1, &request).await;
+    // Seen on a machine under load: the admin interface reset a connection instead of answering. It is not what
+    // is tested here, and a proxy that is gone stays gone.
+    for pause in [50, 200, 1000] {
+        if response.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        response = send(admin, None, Protocol::Http1, &request).await;
+    }
+    let response = response.with_context(|| format!("asking envoy's admin interface for {path}"))?;
     if response.status != 200 {
         bail!("envoy's admin interface answers {} to {path}", response.status);
     }
