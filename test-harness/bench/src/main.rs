@@ -21,14 +21,14 @@ use report::Report;
 #[derive(Parser)]
 #[command(
     name = "bartizan-bench",
-    after_help = "Examples:\n  make bench\n  make bench ARGS='--rounds 30'\n  make bench ARGS='--json bench.json'"
+    after_help = "Examples:\n  make bench\n  make bench ARGS='--rounds 200'\n  make bench ARGS='--json bench.json'"
 )]
 struct Arguments {
     /// Rounds per chain; the median is reported.
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 60)]
     rounds: usize,
     /// Requests per round and chain.
-    #[arg(long, default_value_t = 4000)]
+    #[arg(long, default_value_t = 600)]
     requests: usize,
     /// Also write the results to this file.
     #[arg(long, value_name = "FILE")]
