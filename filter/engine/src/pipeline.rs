@@ -11,7 +11,8 @@
 //! The host drives an [`Exchange`] through [`Engine::request_head`], and [`Engine::request_body`] for as long
 //! as the step says so, and asks [`Engine::response_edits`] what to change on whatever answer goes out.
 
-use std::collections::BTreeSet;
+mod route;
+
 use std::rc::Rc;
 
 use crate::authentication::plan::TokenSource;
@@ -21,7 +22,7 @@ use crate::headers::{Aliases, Edit, HeaderEdits, OTHER_HOSTS, OTHER_PATHS};
 use crate::host::{Host, Now};
 use crate::intake::plan::IntakePlan;
 use crate::intake::request::{Headers, Request};
-use crate::intake::routes::{Found, Routes, Segment, parse_template};
+use crate::intake::routes::{Found, Routes};
 use crate::intake::{Admission, admit};
 use crate::limits::{Ledger, Limits, Report};
 use crate::network::Network;
@@ -32,6 +33,7 @@ use crate::trace::Trace;
 use crate::validation::body::{BodyDuty, Validator};
 use crate::validation::inspect::inspect_request;
 use crate::validation::plan::InspectionPlan;
+use route::{Route, check_route, parameters};
 
 /// A room of the pipeline, in the order a request meets them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,14 +151,6 @@ pub struct Engine {
     inspections: Vec<InspectionPlan>,
     headers: HeaderEdits,
     aliases: Aliases,
-}
-
-/// A route, with where its parameters are.
-#[derive(Debug)]
-struct Route {
-    plan: RoutePlan,
-    parameters: Vec<(Box<str>, usize, bool)>,
-    needs_address: bool,
 }
 
 impl Engine {
@@ -490,78 +484,6 @@ fn no_route(found: Found, trace: &mut Trace) -> Refusal {
             trace.note(Room::Intake, "", || "no route matches".into());
             Refusal::new(Reason::RouteUnknown, "no route matches")
         }
-    }
-}
-
-/// Where the parameters of a template are: name, position of the segment, whether everything after counts.
-fn parameters(template: &str) -> Result<Vec<(Box<str>, usize, bool)>, String> {
-    let segments = parse_template(template)?;
-    Ok(segments
-        .into_iter()
-        .enumerate()
-        .filter_map(|(position, segment)| match segment {
-            Segment::Literal(_) => None,
-            Segment::Parameter(name) => Some((name.into(), position, false)),
-            Segment::Rest(name) => Some((name.into(), position, true)),
-        })
-        .collect())
-}
-
-fn check_route(
-    route: &RoutePlan,
-    place: &str,
-    parameters: &[(Box<str>, usize, bool)],
-    limits: &Limits,
-    authorization: &Authorization,
-) -> Result<(), PlanError> {
-    if let Some(limit) = route.limits.iter().find(|l| **l >= limits.len()) {
-        return Err(PlanError::new(format!("{place}.limits"), format!("there is no limit {limit}")));
-    }
-    if route.limits.iter().collect::<BTreeSet<_>>().len() != route.limits.len() {
-        return Err(PlanError::new(
-            format!("{place}.limits"),
-            "a limit is there twice, and would count twice",
-        ));
-    }
-    let (all, any): (&[usize], &[usize]) = match &route.access {
-        AccessPlan::Public if limits.need_subject(&route.limits) => {
-            return Err(PlanError::new(
-                format!("{place}.limits"),
-                "a public route has no subject to count by",
-            ));
-        }
-        AccessPlan::Permitted { all, any } if all.is_empty() && any.is_empty() => {
-            return Err(PlanError::new(format!("{place}.access"), "no permission is named"));
-        }
-        AccessPlan::Public | AccessPlan::Authenticated => (&[], &[]),
-        AccessPlan::Permitted { all, any } => (all, any),
-    };
-    for index in all.iter().chain(any) {
-        let Some(requirement) = authorization.requirement(*index) else {
-            return Err(PlanError::new(
-                format!("{place}.access"),
-                format!("there is no requirement {index}"),
-            ));
-        };
-        for name in requirement.parameters() {
-            if !parameters.iter().any(|(known, ..)| **known == *name) {
-                let problem = format!("the permission names `{{{name}}}`, the path has no such parameter");
-                return Err(PlanError::new(format!("{place}.access"), problem));
-            }
-        }
-    }
-    Ok(())
-}
-
-impl Route {
-    /// The raw value of a parameter in a canonical path that this route matched.
-    fn parameter<'p>(&self, name: &str, path: &'p str) -> Option<&'p str> {
-        let (_, position, rest) = self.parameters.iter().find(|(known, ..)| **known == *name)?;
-        let mut left = path.strip_prefix('/')?;
-        for _ in 0..*position {
-            left = left.split_once('/')?.1;
-        }
-        if *rest { Some(left) } else { left.split('/').next() }
     }
 }
 

@@ -8,6 +8,8 @@
 
 use serde_json::Value;
 
+use crate::intake::percent::push_triplet;
+
 /// The most bytes of a forwarded value: two of them still fit Envoy's default of 60 KiB for all headers.
 const MAX_VALUE_BYTES: usize = 8 * 1024;
 
@@ -43,7 +45,6 @@ fn text(value: &Value) -> String {
 }
 
 fn encode(text: &str, in_list: bool, into: &mut String) {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     let last = text.len().saturating_sub(1);
     for (index, byte) in text.bytes().enumerate() {
         let plain = match byte {
@@ -56,10 +57,7 @@ fn encode(text: &str, in_list: bool, into: &mut String) {
         if plain {
             into.push(char::from(byte));
         } else {
-            let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or('0');
-            into.push('%');
-            into.push(digit(byte >> 4));
-            into.push(digit(byte & 0x0f));
+            push_triplet(into, byte);
         }
     }
 }

@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use super::percent::triplet;
+use super::percent::{push_triplet, triplet};
 
 /// Why a path is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,14 +144,6 @@ fn end_segment(segment: &mut Vec<u8>, decoded_dot: &mut bool) -> Result<(), Path
     segment.clear();
     *decoded_dot = false;
     Ok(())
-}
-
-fn push_triplet(text: &mut String, value: u8) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    text.push('%');
-    for nibble in [value >> 4, value & 15] {
-        text.push(char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0')));
-    }
 }
 
 /// Resolves `.` and `..` (RFC 3986, section 5.2.4), but refuses to climb above the root.

@@ -22,6 +22,15 @@ pub fn triplet(rest: &[u8]) -> Option<u8> {
     }
 }
 
+/// Appends the triplet of a byte, with upper-case digits (RFC 3986, section 2.1).
+pub fn push_triplet(text: &mut String, byte: u8) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    text.push('%');
+    for nibble in [byte >> 4, byte & 15] {
+        text.push(char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0')));
+    }
+}
+
 /// What `+` means in the text that is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plus {
@@ -73,6 +82,16 @@ mod tests {
         assert_eq!(decode_text("a+b", Plus::Plus).as_deref(), Some("a+b"));
         assert_eq!(decode_text("a+b", Plus::Space).as_deref(), Some("a b"));
         assert_eq!(decode_text("%C3%a9", Plus::Plus).as_deref(), Some("é"));
+    }
+
+    #[test]
+    fn every_byte_survives_its_triplet() {
+        for byte in 0..=u8::MAX {
+            let mut text = String::new();
+            push_triplet(&mut text, byte);
+            assert_eq!(text, format!("%{byte:02X}"));
+            assert_eq!(decode(text.as_bytes(), Plus::Plus).as_deref(), Some(&[byte][..]));
+        }
     }
 
     #[test]
