@@ -2,6 +2,7 @@
 //! an Envoy that cannot hold headers back.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 use crate::client::{Protocol, send};
 use crate::config::{self, Settings};
@@ -48,18 +50,23 @@ pub async fn updates() -> Result<usize> {
     let file = directory.path().join("listeners.json");
     let settings = Settings::new(config::module()?, marked("p0")?, upstream.address());
     let (bootstrap, mut listener) = dynamic(&config::standalone(&settings)?, &file)?;
+    // The same port from the beginning: a listener that moves from port 0 to the port it got is a new one, and
+    // when Envoy closes the old one the kernel resets whoever was still waiting to be accepted there.
+    let reserved = reserve()?;
+    let address = reserved.local_addr()?;
+    *place(&mut listener, "/address/socket_address/port_value")? = json!(address.port());
     publish(&file, &listener)?;
     let mut envoy = Envoy::start_with(&bootstrap, 2, &BTreeMap::new()).await?;
-    // The port was chosen by the system; an update must not ask for another one.
-    *place(&mut listener, "/address/socket_address/port_value")? = json!(envoy.address().port());
-    let address = envoy.address();
+    ensure!(envoy.address() == address, "envoy listens on {} and not on {address}", envoy.address());
     let done = Arc::new(AtomicBool::new(false));
     let load = tokio::spawn({
         let done = Arc::clone(&done);
         async move {
             let mut requests = 0usize;
             while !done.load(Ordering::Relaxed) {
-                let response = send(address, None, Protocol::Http1, &Request::new("GET", "/open")).await?;
+                let response = send(address, None, Protocol::Http1, &Request::new("GET", "/open"))
+                    .await
+                    .with_context(|| format!("after {requests} requests, while policies change"))?;
                 let mark = response.header("x-policy").unwrap_or_default().to_owned();
                 ensure!(
                     response.status == 200 && mark.starts_with('p'),
@@ -187,6 +194,14 @@ fn publish(file: &Path, listener: &Value) -> Result<()> {
     let fresh = file.with_extension("new");
     std::fs::write(&fresh, json!({"version_info": "", "resources": [resource]}).to_string())?;
     Ok(std::fs::rename(&fresh, file)?)
+}
+
+/// Keeps a free port of the loopback for Envoy, which may bind it too, while nobody else can be given it.
+fn reserve() -> Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseport(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    Ok(socket)
 }
 
 async fn mark(envoy: &Envoy) -> Result<String> {
