@@ -9,13 +9,16 @@ shift
 # Where this machine keeps its registry is nobody's business. Our own paths are relative already.
 remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
 
+# 16 bytes at a time where values are scanned. Every Envoy with V8 has it on (WebAssembly 2.0).
+features="-C target-feature=+simd128"
+
 if [ "$route" = rustup ]; then
-  export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$remap ${WASM_RUSTFLAGS:-}"
+  export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$features $remap ${WASM_RUSTFLAGS:-}"
   run_cargo cargo "$command" --target "$wasm_target" "$@"
 else
   # `-Z build-std` is an unstable flag; Debian's stable compiler takes it with RUSTC_BOOTSTRAP.
   export RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc
   export CARGO_TARGET_WASM32_WASIP1_LINKER=wasm-ld-19
-  export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="-C link-self-contained=no -L native=/usr/lib/wasm32-wasi $remap ${WASM_RUSTFLAGS:-}"
+  export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="-C link-self-contained=no -L native=/usr/lib/wasm32-wasi $features $remap ${WASM_RUSTFLAGS:-}"
   run_cargo /usr/bin/cargo "$command" --target "$wasm_target" -Z build-std=std,panic_abort "$@"
 fi

@@ -158,6 +158,8 @@ impl Material {
                 "@type": format!("{API}.local_ratelimit.v3.LocalRateLimit"),
                 "stat_prefix": "bench", "token_bucket": bucket,
                 "filter_enabled": always, "filter_enforced": always,
+                // `x-ratelimit-limit`, `-remaining` and `-reset`, as in the policy.
+                "enable_x_ratelimit_headers": "DRAFT_VERSION_03",
             }}),
             json!({"name": "headers", "typed_config": {
                 "@type": format!("{API}.header_mutation.v3.HeaderMutation"),
