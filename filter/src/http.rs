@@ -53,7 +53,7 @@ impl Filter {
     /// Makes the edits, once, and lets the request go on.
     fn open(&mut self) -> Action {
         for edit in self.exchange.take_edits() {
-            if make(Map::Request, &edit).is_err() {
+            if make(Map::Request, edit.borrowed()).is_err() {
                 // A request that would reach upstream with the client's own identity headers, or under
                 // another path than was judged, does not reach it.
                 return self.refuse(&Refusal::new(Reason::NoPolicy, "the proxy refused a header edit"));
@@ -150,14 +150,14 @@ impl HttpContext for Filter {
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
         let Some(active) = self.active.clone() else { return Action::Continue };
         let Ok(engine) = active.engine.try_borrow() else { return Action::Continue };
-        for edit in engine.response_edits(&self.exchange) {
-            if let Err(status) = make(Map::Response, &edit) {
+        engine.response_edits(&self.exchange, &mut |edit| {
+            if let Err(status) = make(Map::Response, edit) {
                 host::log(
                     Level::Error,
                     &format!("bartizan: a response header was not set (status {})", status.0),
                 );
             }
-        }
+        });
         Action::Continue
     }
 }
@@ -180,7 +180,7 @@ fn concat_details(reason: Reason) -> String {
     format!("bartizan_{}", reason.code())
 }
 
-fn make(map: Map, edit: &Edit) -> Result<(), host::Status> {
+fn make(map: Map, edit: Edit<&str>) -> Result<(), host::Status> {
     match edit {
         Edit::Remove(name) => host::remove_header(map, name),
         Edit::Set(name, value) => host::set_header(map, name, value),

@@ -344,10 +344,13 @@ impl Engine {
                 })
                 .cloned(),
         );
-        let aliases = headers.iter().filter(|(name, _)| self.aliases.hold(name));
-        edits.extend(
-            aliases.filter_map(|(name, _)| Some(Edit::Remove(std::str::from_utf8(name).ok()?.into()))),
-        );
+        // Almost every name is plain, and then it is only itself.
+        if request.has_odd_names() {
+            let aliases = headers.iter().filter(|(name, _)| self.aliases.hold(name));
+            edits.extend(
+                aliases.filter_map(|(name, _)| Some(Edit::Remove(std::str::from_utf8(name).ok()?.into()))),
+            );
+        }
         if let Some(authority) = new_authority {
             edits.push(Edit::Set(":authority".into(), authority.into()));
         }
@@ -439,9 +442,11 @@ impl Engine {
     }
 
     /// What to change on the response, whoever made it: upstream, the proxy, or a refusal of ours.
-    pub fn response_edits<'e>(&'e self, exchange: &'e Exchange) -> impl Iterator<Item = Edit> + 'e {
-        let rate = exchange.report.iter().flat_map(Report::edits);
-        self.headers.response().iter().cloned().chain(rate)
+    pub fn response_edits(&self, exchange: &Exchange, make: &mut dyn FnMut(Edit<&str>)) {
+        self.headers.response().iter().for_each(|edit| make(edit.borrowed()));
+        if let Some(report) = &exchange.report {
+            report.tell(make);
+        }
     }
 
     /// The name and place of the route at an index, for people.

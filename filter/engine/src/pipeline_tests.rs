@@ -31,7 +31,7 @@ fn plan() -> Value {
         "authentication": {"jwt": [jwt]},
         "authorization": {"roles": [{"name": "reader", "at": "", "permissions": ["a:read:7"]}],
                           "requirements": ["a:read:{id}"]},
-        "limits": [{"id": "few", "at": "bundle.yaml:4", "key": "address", "slots": 64,
+        "limits": [{"id": "few", "at": "bundle.yaml:4", "key": "address", "slots": 64, "headers": {"ratelimit": true, "x_ratelimit": true},
                     "windows": [{"count": 1, "period_ms": 60000, "burst": 1}]}],
         "validation": {
             "bodies": [{"at": "", "max_bytes": 0, "required": false, "content": []},
@@ -217,7 +217,8 @@ fn a_refused_request_has_no_edits_and_still_gets_response_headers() {
     let mut visit = Visit::new();
     visit.head("GET", "/few", &[("x-user", "root")], true);
     assert!(visit.exchange.take_edits().is_empty());
-    let edits: Vec<_> = visit.engine.response_edits(&visit.exchange).collect();
+    let mut edits = Vec::new();
+    visit.engine.response_edits(&visit.exchange, &mut |edit| edits.push(edit.owned()));
     assert!(
         edits.contains(&Edit::Remove("server".into()))
             && edits.contains(&Edit::Set("x-a".into(), "1".into()))

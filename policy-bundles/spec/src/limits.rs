@@ -25,12 +25,33 @@ pub struct Limit {
     #[serde(default = "default_slots")]
     #[schemars(range(min = 256, max = 1_048_576))]
     pub slots: u32,
+    /// Which response headers tell the client what is left.
+    #[serde(default)]
+    pub headers: LimitHeaders,
 }
 
 /// The default number of slots.
 #[must_use]
 pub fn default_slots() -> u32 {
     DEFAULT_SLOTS
+}
+
+/// Which response headers tell a client of a limit. `Retry-After` is on every refusal, whatever is chosen here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LimitHeaders {
+    /// `RateLimit` and `RateLimit-Policy` as the IETF drafts them, and `X-RateLimit-*` as most clients read today.
+    #[default]
+    #[serde(rename = "both")]
+    Both,
+    /// `RateLimit` and `RateLimit-Policy` alone.
+    #[serde(rename = "ratelimit")]
+    RateLimit,
+    /// `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` alone.
+    #[serde(rename = "x-ratelimit")]
+    XRateLimit,
+    /// None: the limit is not spoken of.
+    #[serde(rename = "none")]
+    None,
 }
 
 /// Whose budget a limit is.

@@ -68,12 +68,12 @@ impl Native {
         let (status, mut headers, body, upstream) = match &outcome {
             Err(refusal) => refused(refusal),
             Ok(edits) => {
-                edits.iter().for_each(|edit| apply(edit, &mut request));
+                edits.iter().for_each(|edit| apply(edit.borrowed(), &mut request));
                 let answer = &wire.answer;
                 (answer.status, lower(&answer.headers), answer.body.clone(), Some(seen(request, wire)))
             }
         };
-        self.engine.response_edits(&exchange).for_each(|edit| apply(&edit, &mut headers));
+        self.engine.response_edits(&exchange, &mut |edit| apply(edit, &mut headers));
         let body = if wire.method == "HEAD" { Vec::new() } else { body };
         let mut considered: Vec<String> = trace
             .into_considered()
@@ -201,7 +201,7 @@ fn refused(refusal: &Refusal) -> (u16, Lines, Vec<u8>, Option<Seen>) {
     (refusal.reason.status(), headers, refusal.problem().into_bytes(), None)
 }
 
-fn apply(edit: &Edit, lines: &mut Lines) {
+fn apply(edit: Edit<&str>, lines: &mut Lines) {
     let (Edit::Remove(name) | Edit::Set(name, _) | Edit::Add(name, _)) = edit;
     match edit {
         Edit::Remove(_) => lines.retain(|(n, _)| n != name.as_bytes()),

@@ -22,13 +22,37 @@ pub(crate) const OTHER_HOSTS: [&str; 2] = ["forwarded", "x-forwarded-host"];
 
 /// One change of a header map. Names are lower-case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Edit {
+pub enum Edit<Text = Rc<str>> {
     /// Takes every value away.
-    Remove(Rc<str>),
+    Remove(Text),
     /// Makes this the only value.
-    Set(Rc<str>, Rc<str>),
+    Set(Text, Text),
     /// Adds a value to those that are there.
-    Add(Rc<str>, Rc<str>),
+    Add(Text, Text),
+}
+
+impl Edit {
+    /// The same, borrowed.
+    #[must_use]
+    pub fn borrowed(&self) -> Edit<&str> {
+        match self {
+            Self::Remove(name) => Edit::Remove(name),
+            Self::Set(name, value) => Edit::Set(name, value),
+            Self::Add(name, value) => Edit::Add(name, value),
+        }
+    }
+}
+
+impl Edit<&str> {
+    /// The same, to keep.
+    #[must_use]
+    pub fn owned(self) -> Edit {
+        match self {
+            Self::Remove(name) => Edit::Remove(name.into()),
+            Self::Set(name, value) => Edit::Set(name.into(), value.into()),
+            Self::Add(name, value) => Edit::Add(name.into(), value.into()),
+        }
+    }
 }
 
 /// The room, loaded.

@@ -10,17 +10,20 @@ use crate::headers::reads_as;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 
-/// Headers that give a request two meanings when they come twice.
-const UNIQUE: [&str; 8] = [
-    "authorization",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "host",
-    "origin",
-    "transfer-encoding",
-    "x-forwarded-host",
-];
+/// Headers that give a request two meanings when they come twice, each as a bit of a set.
+const fn unique(name: &[u8]) -> u8 {
+    match name {
+        b"authorization" => 1,
+        b"content-encoding" => 1 << 1,
+        b"content-length" => 1 << 2,
+        b"content-type" => 1 << 3,
+        b"host" => 1 << 4,
+        b"origin" => 1 << 5,
+        b"transfer-encoding" => 1 << 6,
+        b"x-forwarded-host" => 1 << 7,
+        _ => 0,
+    }
+}
 
 /// Headers by which frameworks let a client name another method than the one that was judged.
 const OTHER_METHODS: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
@@ -65,7 +68,12 @@ pub fn admit<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<Admission<'a
             None => path.clone(),
         }),
     };
-    Ok(Admission { request: Request { method, host, path, query, headers }, new_path, new_authority })
+    let odd_names = line.odd_names;
+    Ok(Admission {
+        request: Request { method, host, path, query, headers, odd_names },
+        new_path,
+        new_authority,
+    })
 }
 
 /// The pseudo-headers (RFC 9113, section 8.3.1; Envoy makes them for HTTP/1.1 too).
@@ -74,12 +82,13 @@ struct RequestLine<'a> {
     method: &'a [u8],
     authority: &'a [u8],
     path: &'a [u8],
+    odd_names: bool,
 }
 
 /// One walk over the header map: caps, characters, repetitions, pseudo-headers.
 fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestLine<'a>, Refusal> {
     let mut line = RequestLine::default();
-    let mut seen = [false; UNIQUE.len()];
+    let mut seen = 0u8;
     let mut count = 0usize;
     let mut bytes = 0usize;
     let mut host = None;
@@ -106,7 +115,9 @@ fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestL
                 format!("`{}` has {} bytes", printable(name), value.len()),
             ));
         }
-        if !is_token(name) || !is_field_value(value) {
+        let classes = name_classes(name);
+        line.odd_names |= classes & ODD != 0;
+        if classes & NO_TOKEN != 0 || !is_field_value(value) {
             return Err(Refusal::new(Reason::HeaderMalformed, format!("`{}`", printable(name))));
         }
         match name {
@@ -122,12 +133,11 @@ fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestL
             }
             _ => {}
         }
-        // The length is compared first, so almost every header costs eight integer comparisons.
-        for (unique, seen) in UNIQUE.iter().zip(&mut seen) {
-            if unique.as_bytes() == name && std::mem::replace(seen, true) {
-                return Err(Refusal::new(Reason::HeaderDuplicate, format!("`{unique}`")));
-            }
+        let bit = unique(name);
+        if seen & bit != 0 {
+            return Err(Refusal::new(Reason::HeaderDuplicate, format!("`{}`", printable(name))));
         }
+        seen |= bit;
         if is_joined(name, value) {
             let detail = format!("`{}`, in lines that the proxy joined", printable(name));
             return Err(Refusal::new(Reason::HeaderDuplicate, detail));
@@ -198,16 +208,33 @@ fn begins_credentials(text: &[u8]) -> bool {
         && rest.trim_ascii_start().first().is_some_and(|b| *b != b'=')
 }
 
-/// A field name is a token (RFC 9110, section 5.1), here in lower case.
-fn is_token(name: &[u8]) -> bool {
-    !name.is_empty()
-        && name.iter().all(|b| {
-            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_') || is_rare_token_byte(*b)
-        })
-}
+/// What the bytes of a field name are, each as a bit; a field name is a token (RFC 9110, section 5.1), here in
+/// lower case.
+const PLAIN: u8 = 1;
+/// Rare in names, and what some servers fold into `-` or `_`.
+const ODD: u8 = 2;
+const NO_TOKEN: u8 = 4;
+static NAME_BYTES: [u8; 256] = {
+    let mut classes = [NO_TOKEN; 256];
+    let mut byte = 0u8;
+    while byte < 0x80 {
+        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+        let class = &mut classes[byte as usize];
+        *class = match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' => PLAIN,
+            b'_' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'.' | b'^' | b'`' | b'|'
+            | b'~' => ODD,
+            _ => NO_TOKEN,
+        };
+        byte += 1;
+    }
+    classes
+};
 
-const fn is_rare_token_byte(byte: u8) -> bool {
-    matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'.' | b'^' | b'`' | b'|' | b'~')
+/// The classes of all bytes of a name; none at all is no token.
+fn name_classes(name: &[u8]) -> u8 {
+    let class = |byte: &u8| NAME_BYTES.get(usize::from(*byte)).copied().unwrap_or(NO_TOKEN);
+    if name.is_empty() { NO_TOKEN } else { name.iter().fold(0, |all, byte| all | class(byte)) }
 }
 
 /// A field value (RFC 9110, section 5.5) that is UTF-8: bytes that one server reads as Latin-1 and another
@@ -263,16 +290,8 @@ fn host(raw: &[u8]) -> Result<(Cow<'_, str>, Option<String>), Refusal> {
             return Err(refuse("not a port"));
         }
     }
-    if !name.starts_with('[') {
-        let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-        if name.is_empty()
-            || !name.bytes().all(fine)
-            || name.starts_with('.')
-            || name.ends_with('.')
-            || name.contains("..")
-        {
-            return Err(refuse("not a host name"));
-        }
+    if !name.starts_with('[') && !is_host_name(name.as_bytes()) {
+        return Err(refuse("not a host name"));
     }
     if name.bytes().any(|b| b.is_ascii_uppercase()) {
         let lower = name.to_ascii_lowercase();
@@ -280,6 +299,20 @@ fn host(raw: &[u8]) -> Result<(Cow<'_, str>, Option<String>), Refusal> {
         return Ok((Cow::Owned(lower), Some(authority)));
     }
     Ok((Cow::Borrowed(name), None))
+}
+
+/// Labels of letters, digits, `-` and `_` with single dots between them.
+fn is_host_name(name: &[u8]) -> bool {
+    let mut previous = b'.';
+    for &byte in name {
+        let fine =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || (byte == b'.' && previous != b'.');
+        if !fine {
+            return false;
+        }
+        previous = byte;
+    }
+    previous != b'.'
 }
 
 fn split_target(raw: &[u8]) -> (&[u8], Option<&[u8]>) {
@@ -334,7 +367,16 @@ mod tests {
 
     #[test]
     fn repeated_headers_that_matter_are_refused_and_others_are_not() {
-        for name in UNIQUE {
+        for name in [
+            "authorization",
+            "content-encoding",
+            "content-length",
+            "content-type",
+            "host",
+            "origin",
+            "transfer-encoding",
+            "x-forwarded-host",
+        ] {
             assert_eq!(admit_pairs(&[(name, b"a"), (name, b"a")]), Err(Reason::HeaderDuplicate), "{name}");
             assert!(admit_pairs(&[(name, b"a"), (":authority", b"a")]).is_ok(), "{name}");
         }

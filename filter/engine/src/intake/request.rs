@@ -52,6 +52,7 @@ pub struct Request<'a> {
     pub(super) path: Cow<'a, str>,
     pub(super) query: Option<&'a str>,
     pub(super) headers: Headers<'a>,
+    pub(super) odd_names: bool,
 }
 
 impl<'a> Request<'a> {
@@ -77,6 +78,12 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn query(&self) -> Option<&'a str> {
         self.query
+    }
+
+    /// Whether a header's name has a byte that is neither a letter, a digit nor `-`.
+    #[must_use]
+    pub(crate) fn has_odd_names(&self) -> bool {
+        self.odd_names
     }
 
     /// The headers.

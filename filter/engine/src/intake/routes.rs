@@ -10,6 +10,7 @@
 //! with or without a slash at its end belongs to a stricter route: who writes both means to guard both.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::percent::{Plus, decode_text};
 use crate::plan::{AccessPlan, PlanError, RoutePlan};
@@ -91,9 +92,33 @@ fn literal(part: &str) -> Result<String, String> {
         .ok_or_else(|| format!("`{part}` is not UTF-8"))
 }
 
+/// FNV-1a (draft-eastlake-fnv-17). The keys of the maps are the policy's, so a client cannot make them collide:
+/// a keyed hash would cost a request more and protect nothing.
+#[derive(Debug)]
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        // The table takes the top bits for its tags, and FNV mixes those least.
+        self.0 ^ self.0.rotate_left(32)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Node {
-    literals: HashMap<Box<str>, usize>,
+    literals: HashMap<Box<str>, usize, BuildHasherDefault<Fnv>>,
     parameter: Option<usize>,
     /// Routes whose template ends here, in the order they were written.
     ends: Vec<usize>,

@@ -1,7 +1,6 @@
 //! Charging a request to the limits of its route.
 
 use std::collections::HashSet;
-use std::fmt::Write;
 use std::hash::{DefaultHasher, Hasher};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -73,6 +72,8 @@ enum Client<'a> {
 #[derive(Debug)]
 struct Limit {
     id: Rc<str>,
+    /// `limit`, the name, and dots: what the names of all its slots begin with.
+    slot_prefix: Box<str>,
     at: Box<str>,
     key: LimitKey,
     buckets: Vec<Bucket>,
@@ -180,9 +181,11 @@ impl Limits {
                 let verdict = if admitted { "has room" } else { "is used up" };
                 format!("the limit `{}` {verdict}: {} left", limit.id, level.remaining)
             });
-            let tighter = report.as_ref().is_none_or(|before| level.is_tighter_than(before));
             let retry = level.retry_after();
-            if !admitted || tighter {
+            if !admitted {
+                // Of a limit that is not spoken of, the client learns when to come back and nothing else.
+                *report = level.is_told().then_some(level);
+            } else if level.is_told() && report.as_ref().is_none_or(|before| level.is_tighter_than(before)) {
                 *report = Some(level);
             }
             if !admitted {
@@ -221,7 +224,8 @@ fn load_limit(index: usize, plan: &LimitPlan) -> Result<Limit, PlanError> {
     Ok(Limit {
         at: plan.at.as_str().into(),
         key: plan.key,
-        fields: buckets.iter().map(|bucket| Rc::new(Fixed::new(&id, bucket))).collect(),
+        fields: buckets.iter().map(|bucket| Rc::new(Fixed::new(&id, bucket, plan.headers))).collect(),
+        slot_prefix: format!("limit.{id}.").into(),
         id,
         buckets,
         slots: u64::from(plan.slots) / WAYS as u64,
@@ -279,8 +283,9 @@ fn charge(
 ) -> Result<(bool, Report), Refusal> {
     let unavailable = |why| Refusal::new(Reason::LimitsUnavailable, why);
     name.clear();
-    // Slots are few and fixed: `limit`, its name, and a number below the number of slots.
-    let _ = write!(name, "limit.{}.{}", limit.id, place & limit.slots.saturating_sub(1));
+    // Slots are few and fixed: behind the prefix is a number below the number of slots.
+    name.push_str(&limit.slot_prefix);
+    name.push_str(itoa::Buffer::new().format(place & limit.slots.saturating_sub(1)));
     let now = now.nanos();
     // INVARIANT: a loaded limit has a window, or it would limit nothing.
     let report = |state| tightest(limit, state, now).ok_or_else(|| unavailable("the limit has no window"));
@@ -332,158 +337,5 @@ fn tightest(limit: &Limit, state: [u64; MAX_WINDOWS], now: u64) -> Option<Report
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::headers::Edit;
-    use crate::host::testing::TestHost;
-    use crate::limits::plan::WindowPlan;
-
-    fn limits(key: LimitKey, windows: &[(u32, u64, u32)]) -> Limits {
-        let windows =
-            windows.iter().map(|&(count, period_ms, burst)| WindowPlan { count, period_ms, burst }).collect();
-        let plan = LimitPlan { id: "api".into(), at: "bundle.yaml:1".into(), key, windows, slots: 64 };
-        Limits::load(&[plan], [1, 2]).unwrap()
-    }
-
-    fn visit_for_all(limits: &mut Limits, host: &mut TestHost) -> bool {
-        let (report, trace) = (&mut None, &mut Trace::off());
-        let ledger = Ledger { now: Now::from_secs(100), host, report, trace };
-        limits.charge_subject(&AddressCharged(()), &[0], None, ledger).is_ok()
-    }
-
-    fn visit(
-        limits: &mut Limits,
-        host: &mut TestHost,
-        address: &str,
-        secs: u64,
-    ) -> Result<Report, (Reason, Report)> {
-        let mut report = None;
-        let result = limits.charge_address(
-            &Placed::at(address.parse().ok()),
-            &[0],
-            Ledger { now: Now::from_secs(secs), host, report: &mut report, trace: &mut Trace::off() },
-        );
-        match result {
-            Ok(_) => Ok(report.unwrap()),
-            Err(refusal) => Err((refusal.reason, report.unwrap())),
-        }
-    }
-
-    #[test]
-    fn each_client_has_its_own_budget() {
-        let mut limits = limits(LimitKey::Address, &[(2, 60_000, 2)]);
-        let mut host = TestHost::default();
-        assert_eq!(visit(&mut limits, &mut host, "192.0.2.1", 100).unwrap().remaining, 1);
-        assert_eq!(visit(&mut limits, &mut host, "192.0.2.1", 100).unwrap().remaining, 0);
-        let (reason, report) = visit(&mut limits, &mut host, "192.0.2.1", 100).unwrap_err();
-        assert_eq!((reason, report.retry_after()), (Reason::LimitExceeded, 30));
-        assert!(visit(&mut limits, &mut host, "192.0.2.2", 100).is_ok());
-        assert!(visit(&mut limits, &mut host, "192.0.2.1", 129).is_err());
-        assert!(visit(&mut limits, &mut host, "192.0.2.1", 130).is_ok());
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_holds_nobody_longer_than_the_bucket_takes() {
-        let mut limits = limits(LimitKey::Address, &[(60, 60_000, 3)]);
-        let mut host = TestHost::default();
-        for _ in 0..3 {
-            visit(&mut limits, &mut host, "192.0.2.1", 500_000).unwrap();
-        }
-        let (_, report) = visit(&mut limits, &mut host, "192.0.2.1", 100).unwrap_err();
-        assert_eq!(report.retry_after(), 1);
-        assert!(visit(&mut limits, &mut host, "192.0.2.1", 101).is_ok(), "as Retry-After said");
-        assert!(visit(&mut limits, &mut host, "192.0.2.1", 101).is_err(), "and no more than that");
-        assert!(visit(&mut limits, &mut host, "192.0.2.1", 102).is_ok());
-    }
-
-    #[test]
-    fn a_limit_that_became_smaller_holds_nobody_by_its_old_window() {
-        let mut host = TestHost::default();
-        let mut hourly = limits(LimitKey::Address, &[(2, 3_600_000, 2)]);
-        for _ in 0..2 {
-            visit(&mut hourly, &mut host, "192.0.2.1", 1000).unwrap();
-        }
-        let mut secondly = limits(LimitKey::Address, &[(1, 1_000, 1)]);
-        assert!(visit(&mut secondly, &mut host, "192.0.2.1", 1000).is_err());
-        assert!(visit(&mut secondly, &mut host, "192.0.2.1", 1001).is_ok());
-    }
-
-    #[test]
-    fn ipv6_is_counted_by_the_64() {
-        let mut limits = limits(LimitKey::Address, &[(1, 60_000, 1)]);
-        let mut host = TestHost::default();
-        assert!(visit(&mut limits, &mut host, "2001:db8:0:1::1", 100).is_ok());
-        assert!(visit(&mut limits, &mut host, "2001:db8:0:1::2", 100).is_err());
-        assert!(visit(&mut limits, &mut host, "2001:db8:0:2::1", 100).is_ok());
-    }
-
-    #[test]
-    fn every_window_must_have_room_and_a_refusal_charges_none() {
-        let mut limits = limits(LimitKey::Address, &[(1, 1_000, 1), (3, 3_600_000, 3)]);
-        let mut host = TestHost::default();
-        for second in [100, 101, 102] {
-            assert!(visit(&mut limits, &mut host, "192.0.2.1", second).is_ok());
-            assert!(visit(&mut limits, &mut host, "192.0.2.1", second).is_err());
-        }
-        let (_, report) = visit(&mut limits, &mut host, "192.0.2.1", 103).unwrap_err();
-        let policy = Edit::Set("ratelimit-policy".into(), "\"api\";q=3;w=3600".into());
-        assert!(report.edits().any(|edit| edit == policy), "the hour is what holds the client back");
-    }
-
-    #[test]
-    fn broken_slots_refuse() {
-        let mut limits = limits(LimitKey::Address, &[(1, 60_000, 1)]);
-        let mut host = TestHost { broken: true, ..TestHost::default() };
-        let mut report = None;
-        let refusal = limits
-            .charge_address(
-                &Placed::at("192.0.2.1".parse().ok()),
-                &[0],
-                Ledger {
-                    now: Now::from_secs(1),
-                    host: &mut host,
-                    report: &mut report,
-                    trace: &mut Trace::off(),
-                },
-            )
-            .unwrap_err();
-        assert_eq!(refusal.reason, Reason::LimitsUnavailable);
-    }
-
-    #[test]
-    fn no_interleaving_admits_one_too_many() {
-        for round in 0..20 {
-            let shared = TestHost::default();
-            let admitted: usize = std::thread::scope(|scope| {
-                let workers: Vec<_> = (0..4)
-                    .map(|_| {
-                        let mut host = shared.clone();
-                        scope.spawn(move || {
-                            let mut limits = limits(LimitKey::Everybody, &[(100, 3_600_000, 100)]);
-                            (0..200).filter(|_| visit_for_all(&mut limits, &mut host)).count()
-                        })
-                    })
-                    .collect();
-                workers.into_iter().map(|w| w.join().unwrap()).sum()
-            });
-            assert_eq!(admitted, 100, "round {round}");
-        }
-    }
-
-    #[test]
-    fn a_flood_of_keys_stays_in_fixed_memory_and_never_refills_a_budget() {
-        let mut limits = limits(LimitKey::Address, &[(5, 3_600_000, 5)]);
-        let mut host = TestHost::default();
-        for _ in 0..5 {
-            visit(&mut limits, &mut host, "192.0.2.1", 100).unwrap();
-        }
-        for n in 0..20_000u32 {
-            let _ =
-                visit(&mut limits, &mut host, &std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string(), 100);
-        }
-        assert!(visit(&mut limits, &mut host, "192.0.2.1", 100).is_err());
-        let slots = host.slots.lock().unwrap();
-        assert!(slots.len() <= 8, "{}", slots.len());
-        assert!(slots.values().all(|(bytes, _)| bytes.len() <= 1 + 9 * 16));
-    }
-}
+#[path = "charge_tests.rs"]
+mod tests;

@@ -1,35 +1,29 @@
 //! What a client is told of its budget.
 
-use std::fmt::Write as _;
 use std::rc::Rc;
 
 use super::bucket::{Bucket, Level};
+use super::plan::LimitHeaders;
 use crate::headers::Edit;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// The response headers, in the order they are set: `RateLimit` and `RateLimit-Policy` of the IETF draft
-/// draft-ietf-httpapi-ratelimit-headers-10, and the `X-RateLimit-*` that most clients read today. Times are in
-/// seconds from now.
-const NAMES: [&str; 5] =
-    ["ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
-
-/// What of these headers is the same in every response: laid out when the plan is loaded.
+/// What of the response headers is the same in every response: laid out when the plan is loaded.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fixed {
-    names: [Rc<str>; NAMES.len()],
     limit: Rc<str>,
-    policy: Rc<str>,
-    count: Rc<str>,
+    policy: Box<str>,
+    count: Box<str>,
+    headers: LimitHeaders,
 }
 
 impl Fixed {
-    pub(super) fn new(limit: &Rc<str>, bucket: &Bucket) -> Self {
+    pub(super) fn new(limit: &Rc<str>, bucket: &Bucket, headers: LimitHeaders) -> Self {
         Self {
-            names: NAMES.map(Rc::from),
             limit: limit.clone(),
             policy: format!("\"{limit}\";q={};w={}", bucket.count, bucket.period_s).into(),
             count: bucket.count.to_string().into(),
+            headers,
         }
     }
 }
@@ -59,20 +53,27 @@ impl Report {
             < (other.remaining, std::cmp::Reverse(other.reset_s))
     }
 
-    /// The edits that tell the client.
-    pub fn edits(&self) -> impl Iterator<Item = Edit> {
-        let Fixed { names, limit, policy, count } = &*self.fixed;
-        let mut line = String::with_capacity(96);
-        let _ = write!(line, "\"{limit}\";r={};t={}", self.remaining, self.reset_s);
-        let [ratelimit, ratelimit_policy, x_limit, x_remaining, x_reset] = names.clone();
-        [
-            Edit::Set(ratelimit, line.as_str().into()),
-            Edit::Set(ratelimit_policy, policy.clone()),
-            Edit::Set(x_limit, count.clone()),
-            Edit::Set(x_remaining, number(&mut line, self.remaining)),
-            Edit::Set(x_reset, number(&mut line, self.reset_s)),
-        ]
-        .into_iter()
+    /// Whether a client is told of this limit at all.
+    pub(super) fn is_told(&self) -> bool {
+        self.fixed.headers.ratelimit || self.fixed.headers.x_ratelimit
+    }
+
+    /// Makes the edits that tell the client: `RateLimit` and `RateLimit-Policy` of the IETF draft
+    /// draft-ietf-httpapi-ratelimit-headers-10, and the `X-RateLimit-*` that most clients read today, as the
+    /// policy chose. Times are in seconds from now.
+    pub fn tell(&self, make: &mut dyn FnMut(Edit<&str>)) {
+        let Fixed { limit, policy, count, headers } = &*self.fixed;
+        let (mut remaining, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (remaining, reset) = (remaining.format(self.remaining), reset.format(self.reset_s));
+        if headers.ratelimit {
+            make(Edit::Set("ratelimit", &["\"", limit, "\";r=", remaining, ";t=", reset].concat()));
+            make(Edit::Set("ratelimit-policy", policy));
+        }
+        if headers.x_ratelimit {
+            make(Edit::Set("x-ratelimit-limit", count));
+            make(Edit::Set("x-ratelimit-remaining", remaining));
+            make(Edit::Set("x-ratelimit-reset", reset));
+        }
     }
 
     /// Seconds after which a refused client may find a token (RFC 9110, section 10.2.3).
@@ -80,10 +81,4 @@ impl Report {
     pub fn retry_after(&self) -> u64 {
         self.retry_s
     }
-}
-
-fn number(line: &mut String, number: u64) -> Rc<str> {
-    line.clear();
-    let _ = write!(line, "{number}");
-    line.as_str().into()
 }

@@ -16,6 +16,18 @@ pub struct LimitPlan {
     pub windows: Vec<WindowPlan>,
     /// How many keys are told apart at least; a power of two. See `limits/table.rs` for what happens beyond.
     pub slots: u32,
+    /// Which response headers tell the client of it.
+    pub headers: LimitHeaders,
+}
+
+/// Which families of response headers a limit is told in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitHeaders {
+    /// `RateLimit` and `RateLimit-Policy`.
+    pub ratelimit: bool,
+    /// `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
+    pub x_ratelimit: bool,
 }
 
 /// Whose budget a limit is.

@@ -1,7 +1,7 @@
 //! Rate limits.
 
 use bartizan_engine::limits::plan as engine;
-use bartizan_spec::limits::{Limit, LimitKey};
+use bartizan_spec::limits::{Limit, LimitHeaders, LimitKey};
 
 use super::Input;
 use crate::diagnostic::Report;
@@ -21,6 +21,12 @@ pub(super) fn translate(input: &Input<'_>, report: &mut Report) -> Vec<engine::L
             },
             windows: windows(name.as_str(), limit, at, report),
             slots: slots(limit, at, report),
+            headers: match limit.headers {
+                LimitHeaders::Both => engine::LimitHeaders { ratelimit: true, x_ratelimit: true },
+                LimitHeaders::RateLimit => engine::LimitHeaders { ratelimit: true, x_ratelimit: false },
+                LimitHeaders::XRateLimit => engine::LimitHeaders { ratelimit: false, x_ratelimit: true },
+                LimitHeaders::None => engine::LimitHeaders { ratelimit: false, x_ratelimit: false },
+            },
         }
     };
     input.bundle.limits.0.iter().map(one).collect()

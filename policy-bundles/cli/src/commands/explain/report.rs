@@ -50,7 +50,8 @@ impl Explanation {
                 "permissions": identity.permissions(),
             })
         });
-        let response = engine.response_edits(exchange).map(|edit| written(&edit)).collect();
+        let mut response = Vec::new();
+        engine.response_edits(exchange, &mut |edit| response.push(written(edit)));
         let refusal = match step {
             Step::Refuse(refusal) => Some(refusal),
             Step::Continue | Step::Hold => None,
@@ -65,7 +66,7 @@ impl Explanation {
             upstream: if refusal.is_some() {
                 Vec::new()
             } else {
-                exchange.take_edits().iter().map(written).collect()
+                exchange.take_edits().iter().map(|edit| written(edit.borrowed())).collect()
             },
             refusal,
             response,
@@ -166,7 +167,7 @@ impl Explanation {
     }
 }
 
-fn written(edit: &Edit) -> String {
+fn written(edit: Edit<&str>) -> String {
     match edit {
         Edit::Remove(name) => format!("remove {name}"),
         Edit::Set(name, value) => format!("set {name}: {value}"),
