@@ -13,7 +13,9 @@ MAKEFLAGS += --no-print-directory
 
 tools := test-harness/tools
 cargo := $(tools)/cargo.sh
-e2e = ENVOY="$$($(tools)/envoy-path.sh)" $(cargo) run -p bartizan-e2e --
+# By the name of the program, not of its package: so its dependencies have the features that the tests of the whole
+# workspace give them, and are built once.
+e2e = ENVOY="$$($(tools)/envoy-path.sh)" $(cargo) run --bin bartizan-e2e --
 ARGS ?=
 
 BUNDLE ?= policy-bundles/library/iot-gateway
@@ -59,7 +61,7 @@ e2e: wasm ## every behaviour case, hostile input and floods in a real Envoy
 
 bench: wasm ## what Bartizan costs per request, beside Envoy's own filters
 	@$(tools)/build-wasm.sh bartizan-noop noop
-	@ENVOY="$$($(tools)/envoy-path.sh)" $(cargo) run -p bartizan-bench -- $(ARGS)
+	@ENVOY="$$($(tools)/envoy-path.sh)" $(cargo) run --bin bartizan-bench -- $(ARGS)
 
 lint: ## format, clippy, docs and crate boundaries
 	@$(tools)/lint.sh

@@ -15,8 +15,9 @@ if [ ! -x "$deny" ]; then
     deny=$(command -v cargo-deny)
   else
     say "building cargo-deny $version into .cache; this takes some minutes, once"
-    # Its own target directory: it shares nothing with the workspace.
-    CARGO_TARGET_DIR=$home/target quietly cargo install cargo-deny --version "$version" --locked --root "$home"
+    # Its own target directory: it shares nothing with the workspace. Not optimised: it runs for a second and is
+    # built on every new machine.
+    CARGO_TARGET_DIR=$home/target quietly cargo install --debug cargo-deny --version "$version" --locked --root "$home"
     rm -rf "$home/target"
   fi
 fi
