@@ -9,20 +9,37 @@ use tokio::task::JoinSet;
 
 use crate::client::{self, Protocol, h1, h2};
 use crate::config;
-use crate::deploy::{Policy, Signatures, Stage};
+use crate::deploy::{Policy, Post, Signatures, Stage};
 use crate::message::Request;
 
 /// The budget of `bundles/burst`.
 const BUDGET: usize = 100;
 
+/// The policy, once for each protocol, for each flood needs a budget that nobody has touched.
+///
+/// # Errors
+/// When the bundle does not compile.
+pub fn posts() -> Result<Vec<Post>> {
+    let policy = Policy::compile(&config::root()?.join("test-harness/e2e/bundles/burst"))?;
+    Ok(Protocol::ALL.map(|protocol| Post::new(name(protocol), policy.clone(), Signatures::Auto)).to_vec())
+}
+
+fn name(protocol: Protocol) -> String {
+    format!("flood over {protocol}")
+}
+
 /// Sends so many requests at once over so many connections, and returns the answers by status.
 ///
 /// # Errors
 /// When not exactly the budget is let through, or anything but 200 and 429 is answered.
-pub async fn burst(requests: usize, connections: usize, protocol: Protocol) -> Result<BTreeMap<u16, usize>> {
-    let policy = Policy::compile(&config::root()?.join("test-harness/e2e/bundles/burst"))?;
-    let mut stage = Stage::start(&policy, Signatures::Auto, "burst").await?;
-    let address = stage.envoy.address();
+pub async fn burst(
+    stage: &mut Stage,
+    requests: usize,
+    connections: usize,
+    protocol: Protocol,
+) -> Result<BTreeMap<u16, usize>> {
+    let address = stage.guard(&name(protocol))?.address;
+    let before = stage.upstream.requests();
     let left = Arc::new(AtomicUsize::new(requests));
     let mut clients = JoinSet::new();
     for _ in 0..connections {
@@ -44,8 +61,7 @@ pub async fn burst(requests: usize, connections: usize, protocol: Protocol) -> R
         }
     }
     stage.unharmed().await?;
-    let reached = stage.upstream.requests();
-    stage.envoy.stop().await;
+    let reached = stage.upstream.requests() - before;
     let expected = BTreeMap::from([(200, BUDGET), (429, requests - BUDGET)]);
     ensure!(answers == expected, "{protocol}: expected {expected:?}, got {answers:?}");
     ensure!(reached == BUDGET as u64, "{protocol}: upstream saw {reached} requests, expected {BUDGET}");

@@ -1,6 +1,7 @@
 //! Runs behaviour cases in a real Envoy: every suite, over both protocols, with either signature path.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,17 +12,22 @@ use bartizan_cases::format::{Http, State};
 use bartizan_cases::judge::judge;
 use bartizan_cases::suite::{self, Loaded};
 use bartizan_cases::wire::{Lines, Observed, Seen, Wire};
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::client::{self, Protocol, h2};
 use crate::config;
-use crate::deploy::{self, Policy, Signatures, Stage};
+use crate::deploy::{self, Guard, Policy, Post, Signatures, Stage};
 use crate::message::{Body, Request};
+use crate::pack::pack;
 use crate::upstream::Answer;
 
 /// Runs under way at the same time in one Envoy.
 const AT_ONCE: usize = 16;
+
+/// Policies in one Envoy at most. More would save start-ups that hardly cost anything any more, need more memory
+/// and leave one core idle; a proxy that breaks then has more suites in it.
+const POSTS: usize = 20;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -69,38 +75,47 @@ pub fn load() -> Result<Vec<Loaded>> {
     if wrong.is_empty() { Ok(suites) } else { bail!("{}", wrong.join("\n")) }
 }
 
+/// A policy at its post, and the runs that are sent there.
+struct Job {
+    post: Post,
+    /// How the report calls runs of this job, after the protocol.
+    signatures: &'static str,
+    /// Each round waits for the one before.
+    rounds: Vec<(Protocol, Vec<Run>)>,
+}
+
 /// Runs the cases and reports.
 ///
 /// # Errors
 /// When a suite cannot be put in force, or the proxy breaks. Cases that fail are in the report.
 pub async fn run(options: &Options) -> Result<Report> {
     let mut report = Report::default();
-    // Most of a suite's time is an Envoy that compiles the module: two of them keep two cores busy.
-    let free = Arc::new(Semaphore::new(2));
-    let mut under_way = JoinSet::new();
+    let mut jobs = Vec::new();
     for suite in load()? {
         let wanted = |run: &&Run| options.only.as_ref().is_none_or(|only| run.label().contains(only));
-        let runs: Arc<Vec<Run>> = Arc::new(suite.runs.iter().filter(wanted).cloned().collect());
+        let runs: Vec<Run> = suite.runs.iter().filter(wanted).cloned().collect();
         if runs.is_empty() {
             continue;
         }
         report.suites += 1;
         report.cases += runs.len();
-        let policy = Arc::new(prepare(&suite)?);
-        let suite = Arc::new(suite);
+        let policy = prepare(&suite)?;
         // Where nobody signs anything there is one path.
         let signed = !policy.plan.authentication.jwt.is_empty();
         let paths: &[Signatures] = if signed { &options.signatures } else { &[Signatures::Auto] };
         for &signatures in paths {
-            let (suite, runs, policy) = (Arc::clone(&suite), Arc::clone(&runs), Arc::clone(&policy));
-            let free = Arc::clone(&free);
-            under_way.spawn(async move {
-                let _permit = free.acquire().await;
-                run_suite(&suite, &runs, &policy, signatures)
-                    .await
-                    .with_context(|| format!("{} with signatures by {}", suite.file, signatures.word()))
-            });
+            jobs.append(&mut jobs_of(&suite, &runs, &policy, signatures, &mut report));
         }
+    }
+    // Two at a time: they keep two cores busy.
+    let (free, quiet) = (Arc::new(Semaphore::new(2)), Quiet::default());
+    let mut under_way = JoinSet::new();
+    for jobs in pack(jobs, POSTS, |job| &job.post.policy.secrets) {
+        let (free, quiet) = (Arc::clone(&free), quiet.clone());
+        under_way.spawn(async move {
+            let _permit = free.acquire().await;
+            run_jobs(jobs, &quiet).await
+        });
     }
     while let Some(part) = under_way.join_next().await {
         report.merge(part??);
@@ -112,43 +127,100 @@ pub async fn run(options: &Options) -> Result<Report> {
     Ok(report)
 }
 
-async fn run_suite(suite: &Loaded, runs: &[Run], policy: &Policy, signatures: Signatures) -> Result<Report> {
-    let mut report = Report::default();
-    let mut shared = None;
+/// What there is to do for one suite with one signature path. Counts what is left out.
+fn jobs_of(
+    suite: &Loaded,
+    runs: &[Run],
+    policy: &Policy,
+    signatures: Signatures,
+    report: &mut Report,
+) -> Vec<Job> {
+    let word = signatures.word();
+    let name = format!("{}, signatures {word}", suite.file);
+    let job = |name: String, rounds| Job {
+        post: Post::new(name, policy.clone(), signatures),
+        signatures: word,
+        rounds,
+    };
+    let (mut rounds, mut alone) = (Vec::new(), Vec::new());
     for protocol in Protocol::ALL {
-        let target = target(protocol);
-        let key = format!("{protocol}, signatures: {}", signatures.word());
-        let mut chosen = Vec::new();
-        for run in runs {
-            if run.runs_on(target) {
-                chosen.push(run.clone());
-            } else {
-                let why = run.only.as_ref().map(|only| only.because.clone()).unwrap_or_default();
-                *report.skipped.entry(why).or_default() += 1;
-            }
+        let (chosen, left_out): (Vec<Run>, Vec<Run>) =
+            runs.iter().cloned().partition(|run| run.runs_on(target(protocol)));
+        for run in left_out {
+            let why = run.only.map(|only| only.because).unwrap_or_default();
+            *report.skipped.entry(why).or_default() += 1;
         }
-        *report.runs.entry(key.clone()).or_default() += chosen.len();
         if suite.suite.state == State::Case {
-            for run in chosen {
-                let vm_id = format!("{}-{}", suite.file, NUMBERS.load(Ordering::Relaxed));
-                let stage = Arc::new(Stage::start(policy, signatures, &vm_id).await?);
-                let done = run_one(&stage, &run, protocol).await;
-                report.add(&run, &key, done);
-                finish(stage).await?;
+            for (number, run) in chosen.into_iter().enumerate() {
+                alone.push(job(format!("{name}, {protocol}, run {number}"), vec![(protocol, vec![run])]));
             }
-            continue;
+        } else {
+            rounds.push((protocol, chosen));
         }
-        let stage = match shared.take() {
-            Some(stage) => stage,
-            None => Arc::new(Stage::start(policy, signatures, &suite.file).await?),
-        };
-        let free = Arc::new(Semaphore::new(AT_ONCE));
+    }
+    if suite.suite.state == State::Case { alone } else { vec![job(name, rounds)] }
+}
+
+/// Lets runs that a slow answer could spoil have the machine for themselves.
+///
+/// A budget of a hundred a minute gives one back in 600 ms: a run that spends it has to be done by then. Beside
+/// dozens of other runs, or an Envoy that compiles, it would not be.
+#[derive(Clone, Default)]
+struct Quiet(Arc<RwLock<()>>);
+
+impl Quiet {
+    /// Whether a run sends requests in a row, against the clock.
+    fn wanted_by(run: &Run) -> bool {
+        run.steps.iter().any(|step| step.repeat > 1)
+    }
+}
+
+/// Puts the policies of some jobs in force in one Envoy, and does the jobs side by side.
+async fn run_jobs(jobs: Vec<Job>, quiet: &Quiet) -> Result<Report> {
+    let posts: Vec<Post> = jobs.iter().map(|job| job.post.clone()).collect();
+    let stage = {
+        let _noise = quiet.0.read().await;
+        Arc::new(Stage::start(&posts).await?)
+    };
+    let free = Arc::new(Semaphore::new(AT_ONCE));
+    let mut under_way = JoinSet::new();
+    for job in jobs {
+        let (stage, free, quiet) = (Arc::clone(&stage), Arc::clone(&free), quiet.clone());
+        under_way.spawn(async move { run_job(&stage, job, &free, &quiet).await });
+    }
+    let mut report = Report::default();
+    while let Some(part) = under_way.join_next().await {
+        report.merge(part??);
+    }
+    let mut stage = Arc::into_inner(stage).context("a run is still under way")?;
+    // Whatever broke the proxy is among the runs that failed first.
+    stage.unharmed().await.with_context(|| match report.failures.as_slice() {
+        [] => "no run failed".to_owned(),
+        failures => failures.iter().take(20).map(|failure| format!("FAILED {failure}\n")).collect(),
+    })?;
+    stage.envoy.stop().await;
+    Ok(report)
+}
+
+async fn run_job(stage: &Arc<Stage>, job: Job, free: &Arc<Semaphore>, quiet: &Quiet) -> Result<Report> {
+    let mut report = Report::default();
+    let guard = Arc::new(stage.guard(&job.post.name)?.clone());
+    for (protocol, runs) in job.rounds {
+        let key = format!("{protocol}, signatures: {}", job.signatures);
+        *report.runs.entry(key.clone()).or_default() += runs.len();
         let mut under_way = JoinSet::new();
-        for run in chosen {
-            let (stage, free) = (Arc::clone(&stage), Arc::clone(&free));
+        for run in runs {
+            let (stage, guard, free) = (Arc::clone(stage), Arc::clone(&guard), Arc::clone(free));
+            let quiet = quiet.clone();
             under_way.spawn(async move {
                 let _permit = free.acquire().await;
-                let done = run_one(&stage, &run, protocol).await;
+                let done = if Quiet::wanted_by(&run) {
+                    let _silence = quiet.0.write().await;
+                    run_one(&stage, &guard, &run, protocol).await
+                } else {
+                    let _noise = quiet.0.read().await;
+                    run_one(&stage, &guard, &run, protocol).await
+                };
                 (run, done)
             });
         }
@@ -156,19 +228,8 @@ async fn run_suite(suite: &Loaded, runs: &[Run], policy: &Policy, signatures: Si
             let (run, done) = joined?;
             report.add(&run, &key, done);
         }
-        shared = Some(stage);
-    }
-    if let Some(stage) = shared {
-        finish(stage).await?;
     }
     Ok(report)
-}
-
-async fn finish(stage: Arc<Stage>) -> Result<()> {
-    let mut stage = Arc::into_inner(stage).context("a run is still under way")?;
-    stage.unharmed().await?;
-    stage.envoy.stop().await;
-    Ok(())
 }
 
 const fn target(protocol: Protocol) -> Target {
@@ -186,14 +247,14 @@ struct Done {
     unsayable: bool,
 }
 
-async fn run_one(stage: &Stage, run: &Run, protocol: Protocol) -> Done {
+async fn run_one(stage: &Stage, guard: &Guard, run: &Run, protocol: Protocol) -> Done {
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
     let mut done = Done::default();
     for step in &run.steps {
         tokio::time::sleep(step.wait).await;
         for _ in 0..step.repeat {
             let concrete = deploy::now()
-                .and_then(|now| step.concrete(number, now, &stage.mint).map_err(|error| anyhow!(error)));
+                .and_then(|now| step.concrete(number, now, &guard.mint).map_err(|error| anyhow!(error)));
             let concrete = match concrete {
                 Ok(concrete) => concrete,
                 Err(error) => {
@@ -206,7 +267,7 @@ async fn run_one(stage: &Stage, run: &Run, protocol: Protocol) -> Done {
                 done.unsayable = true;
                 return done;
             }
-            let observed = observe(stage, &concrete.wire, &request, protocol).await;
+            let observed = observe(stage, guard.address, &concrete.wire, &request, protocol).await;
             done.requests += 1;
             let mut wrong = judge(&concrete, &observed, target(protocol));
             if !wrong.is_empty() {
@@ -218,7 +279,13 @@ async fn run_one(stage: &Stage, run: &Run, protocol: Protocol) -> Done {
     done
 }
 
-async fn observe(stage: &Stage, wire: &Wire, request: &Request, protocol: Protocol) -> Observed {
+async fn observe(
+    stage: &Stage,
+    address: SocketAddr,
+    wire: &Wire,
+    request: &Request,
+    protocol: Protocol,
+) -> Observed {
     let case = wire.number.to_string();
     let answer = Answer {
         status: wire.answer.status,
@@ -226,7 +293,7 @@ async fn observe(stage: &Stage, wire: &Wire, request: &Request, protocol: Protoc
         body: wire.answer.body.clone(),
     };
     stage.upstream.expect(&case, answer);
-    let response = client::send(stage.envoy.address(), Some(wire.peer), protocol, request).await;
+    let response = client::send(address, Some(wire.peer), protocol, request).await;
     let seen = stage.upstream.take(&case);
     let twice = seen.len() > 1;
     let upstream = seen.into_iter().next().map(|seen| Seen {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 /// What a run changes in `envoy/standalone/envoy.yaml`.
@@ -93,6 +93,42 @@ pub fn standalone(settings: &Settings) -> Result<Value> {
     Ok(config)
 }
 
+/// One configuration for several policies in one Envoy: each has a listener, a plugin and a `vm_id` of its own,
+/// made from the same file and called by the `vm_id`. They share the upstream.
+///
+/// # Errors
+/// As for [`standalone`], and when the policies cannot share a process.
+pub fn together(policies: &[Settings]) -> Result<Value> {
+    let (first, others) = policies.split_first().context("no policy to put in force")?;
+    let mut config = standalone(first)?;
+    let mut listeners = vec![named(&config, first)?];
+    for policy in others {
+        ensure!(policy.upstream == first.upstream, "`{}` has another upstream", policy.vm_id);
+        ensure!(policy.concurrency == first.concurrency, "`{}` wants other workers", policy.vm_id);
+        let taken = listeners.iter().any(|listener| listener.get("name") == Some(&json!(policy.vm_id)));
+        // Envoy would take the second for a newer version of the first.
+        ensure!(!taken, "two policies are called `{}`", policy.vm_id);
+        listeners.push(named(&standalone(policy)?, policy)?);
+    }
+    let place = config.pointer_mut("/static_resources/listeners");
+    *place.context("the configuration has no listeners any more")? = Value::Array(listeners);
+    Ok(config)
+}
+
+/// The listener of a policy, under a name that Envoy repeats in its log and its statistics.
+fn named(config: &Value, policy: &Settings) -> Result<Value> {
+    let mut listener = config
+        .pointer("/static_resources/listeners/0")
+        .context("the configuration has no listener any more")?
+        .clone();
+    for place in ["/name", "/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/config/name"]
+    {
+        let found = listener.pointer_mut(place);
+        *found.with_context(|| format!("the listener has no {place} any more"))? = json!(policy.vm_id);
+    }
+    Ok(listener)
+}
+
 /// The same for containers: clients on all addresses, and names instead of this machine's paths.
 ///
 /// # Errors
@@ -131,5 +167,28 @@ mod tests {
         for value in ["m.wasm", "{\\\"plan\\\":{}}", "\"port_value\":9"] {
             assert!(config.contains(value), "{value}");
         }
+    }
+
+    #[test]
+    fn policies_together_differ_where_they_must() {
+        let part = |name: &str, upstream: &str| {
+            let plan = format!("plan of {name}");
+            let mut settings = Settings::new("m.wasm".into(), plan, upstream.parse().unwrap());
+            settings.vm_id = name.to_owned();
+            settings
+        };
+        let config = together(&[part("a", "127.0.0.1:9"), part("b", "127.0.0.1:9")]).unwrap();
+        let listeners = config["static_resources"]["listeners"].as_array().unwrap();
+        assert_eq!(listeners.len(), 2);
+        for (listener, name) in listeners.iter().zip(["a", "b"]) {
+            let plugin = "/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/config";
+            let plugin = listener.pointer(plugin).unwrap();
+            assert_eq!((&listener["name"], &plugin["name"]), (&json!(name), &json!(name)));
+            assert_eq!(plugin["vm_config"]["vm_id"], name);
+            assert_eq!(plugin["configuration"]["value"], format!("plan of {name}"));
+        }
+        assert!(together(&[]).is_err());
+        assert!(together(&[part("a", "127.0.0.1:9"), part("a", "127.0.0.1:9")]).is_err());
+        assert!(together(&[part("a", "127.0.0.1:9"), part("b", "127.0.0.1:8")]).is_err());
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Protocol, send};
 use crate::config;
-use crate::deploy::{Policy, Signatures, Stage};
+use crate::deploy::{Guard, Policy, Post, Signatures, Stage};
 use crate::message::{Request, Response};
 use crate::show::{Paint, table};
 
@@ -24,26 +24,35 @@ struct Stop {
     expected: (u16, Option<&'static str>),
 }
 
+/// What the policy of the tour is called in Envoy.
+const NAME: &str = "demo";
+
+/// The policy of the tour.
+///
+/// # Errors
+/// When the bundle does not compile.
+pub fn post() -> Result<Post> {
+    Ok(Post::new(NAME, Policy::compile(&config::root()?.join(BUNDLE))?, Signatures::Auto))
+}
+
 /// Shows the tour, and fails when a stop is not as expected.
 ///
 /// # Errors
-/// When Envoy does not start, or a line of the table is not as expected.
-pub async fn demo() -> Result<()> {
+/// When a line of the table is not as expected, or the proxy breaks.
+pub async fn demo(stage: &mut Stage) -> Result<()> {
     let paint = Paint::of_stdout();
-    let policy = Policy::compile(&config::root()?.join(BUNDLE))?;
-    let mut stage = Stage::start(&policy, Signatures::Auto, "demo").await?;
+    let guard = stage.guard(NAME)?.clone();
     println!("{}\n", paint.bold("Bartizan guards an upstream with the bundle iot-gateway, in a real Envoy"));
 
     let mut rows =
         vec![["", "request", "expected", "got", "reason", "headers that matter"].map(str::to_owned).to_vec()];
     let mut wrong = 0;
-    for stop in tour(&stage)? {
-        let response = send(stage.envoy.address(), None, Protocol::Http1, &stop.request).await?;
+    for stop in tour(&guard)? {
+        let response = send(guard.address, None, Protocol::Http1, &stop.request).await?;
         rows.push(row(stop.what, stop.expected, &response, &mut wrong));
     }
-    flood(&stage, &mut rows, &mut wrong).await?;
+    flood(&guard, &mut rows, &mut wrong).await?;
     stage.unharmed().await?;
-    stage.envoy.stop().await;
 
     for (number, line) in table(&rows).iter().enumerate() {
         let colour = match (number, line.starts_with("ok")) {
@@ -60,13 +69,13 @@ pub async fn demo() -> Result<()> {
 }
 
 /// A subject spends its minute, and then some.
-async fn flood(stage: &Stage, rows: &mut Vec<Vec<String>>, wrong: &mut usize) -> Result<()> {
-    let token = stage.token("impatient", &["viewer"])?;
+async fn flood(guard: &Guard, rows: &mut Vec<Vec<String>>, wrong: &mut usize) -> Result<()> {
+    let token = guard.token("impatient", &["viewer"])?;
     let request = Request::new("GET", "/api/v1/sensors").bearer(&token);
     let mut allowed = 0;
     let mut last = Response::default();
     for _ in 0..=PER_MINUTE {
-        last = send(stage.envoy.address(), None, Protocol::Http1, &request).await?;
+        last = send(guard.address, None, Protocol::Http1, &request).await?;
         allowed += usize::from(last.status == 200);
     }
     // A bucket trickles: a slow machine may have earned one more while the others were sent.
@@ -80,11 +89,11 @@ async fn flood(stage: &Stage, rows: &mut Vec<Vec<String>>, wrong: &mut usize) ->
             .to_vec(),
     );
     while last.status == 200 {
-        last = send(stage.envoy.address(), None, Protocol::Http1, &request).await?;
+        last = send(guard.address, None, Protocol::Http1, &request).await?;
     }
     rows.push(row("flooded: its next request", (429, Some("limit-exceeded")), &last, wrong));
-    let other = Request::new("GET", "/api/v1/sensors").bearer(&stage.token("patient", &["viewer"])?);
-    let response = send(stage.envoy.address(), None, Protocol::Http1, &other).await?;
+    let other = Request::new("GET", "/api/v1/sensors").bearer(&guard.token("patient", &["viewer"])?);
+    let response = send(guard.address, None, Protocol::Http1, &other).await?;
     rows.push(row("another client, in the meantime", (200, None), &response, wrong));
     Ok(())
 }
@@ -116,18 +125,18 @@ fn headers(response: &Response) -> String {
     shown.map(|line| line.chars().take(60).collect::<String>()).collect::<Vec<_>>().join("; ")
 }
 
-fn tour(stage: &Stage) -> Result<Vec<Stop>> {
-    let viewer = stage.token("vera", &["viewer"])?;
-    let operator = stage.token("otto", &["operator"])?;
-    let admin = stage.token("ada", &["admin"])?;
-    let token = |token: Token| stage.mint("mallory", &Token { roles: Some(json!(["admin"])), ..token });
+fn tour(guard: &Guard) -> Result<Vec<Stop>> {
+    let viewer = guard.token("vera", &["viewer"])?;
+    let operator = guard.token("otto", &["operator"])?;
+    let admin = guard.token("ada", &["admin"])?;
+    let token = |token: Token| guard.mint("mallory", &Token { roles: Some(json!(["admin"])), ..token });
     let claims = |name: &str, value: &str| [(name.to_owned(), json!(value))].into();
     let expired = token(Token { claims: claims("exp", "-1m"), ..Token::default() })?;
     let elsewhere = token(Token { claims: claims("aud", "another-service"), ..Token::default() })?;
     let stranger = token(Token { key: Some("stranger".to_owned()), ..Token::default() })?;
     let altered = token(Token { tamper: vec![Tamper::FlipPayload], ..Token::default() })?;
     let device = Token { permissions: Some(json!(["telemetry:write:sensor-7"])), ..Token::default() };
-    let device = stage.mint("sensor-7", &device)?;
+    let device = guard.mint("sensor-7", &device)?;
 
     let reading = json!({
         "sensor_id": "sensor-7", "timestamp": "2026-01-01T12:00:00Z", "temperature": 21.5, "humidity": 40,

@@ -21,6 +21,8 @@ const START: Duration = Duration::from_secs(60);
 /// A running Envoy. It is stopped when this is dropped.
 pub struct Envoy {
     child: Child,
+    /// The listeners by their names, in the order of the configuration.
+    listeners: Vec<(String, SocketAddr)>,
     address: SocketAddr,
     admin: SocketAddr,
     log: PathBuf,
@@ -35,6 +37,21 @@ impl Envoy {
     /// When there is no Envoy, or it does not become ready; the message then has the end of its log.
     pub async fn start(settings: &Settings) -> Result<Self> {
         Self::start_with(&config::standalone(settings)?, settings.concurrency, &settings.environment).await
+    }
+
+    /// Starts Envoy with several policies, each behind a listener called by its `vm_id`.
+    ///
+    /// # Errors
+    /// As for [`Envoy::start`], and when two policies want different secrets under one name.
+    pub async fn start_together(policies: &[Settings]) -> Result<Self> {
+        let first = policies.first().context("no policy to put in force")?;
+        let mut environment = BTreeMap::new();
+        for (name, value) in policies.iter().flat_map(|policy| &policy.environment) {
+            if environment.insert(name.clone(), value.clone()).is_some_and(|other| other != *value) {
+                bail!("two policies in one Envoy want different secrets called {name}");
+            }
+        }
+        Self::start_with(&config::together(policies)?, first.concurrency, &environment).await
     }
 
     /// Starts Envoy with a whole configuration, whose listener and admin ports are 0.
@@ -89,7 +106,9 @@ impl Envoy {
             .with_context(|| format!("cannot start {}", binary.display()))?;
         let found = tokio::time::timeout(START, ready(&mut child, &admin_file)).await;
         match found.unwrap_or_else(|_| bail!("envoy was not ready after {} s", START.as_secs())) {
-            Ok((address, admin)) => Ok(Self { child, address, admin, log, _directory: directory }),
+            Ok(Found { listeners, address, admin }) => {
+                Ok(Self { child, listeners, address, admin, log, _directory: directory })
+            }
             Err(error) => {
                 let _ = child.kill().await;
                 Err(error.context(format!("envoy's log ends with:\n{}", tail(&log))))
@@ -97,10 +116,19 @@ impl Envoy {
         }
     }
 
-    /// Where clients connect.
+    /// Where clients connect; with several listeners, to the first.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where clients connect to a listener.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn listener(&self, name: &str) -> Result<SocketAddr> {
+        let found = self.listeners.iter().find(|(listener, _)| listener == name);
+        found.map(|(_, address)| *address).with_context(|| format!("envoy has no listener `{name}`"))
     }
 
     /// Where the admin interface is.
@@ -133,7 +161,8 @@ impl Envoy {
     pub async fn stats(&self, filter: &str) -> Result<BTreeMap<String, u64>> {
         let body = get(self.admin, &format!("/stats?filter={filter}")).await?;
         let numbers = body.lines().filter_map(|line| {
-            let (name, value) = line.split_once(": ")?;
+            // The last colon: plugins and listeners have names with colons.
+            let (name, value) = line.rsplit_once(": ")?;
             Some((name.to_owned(), value.trim().parse().ok()?))
         });
         Ok(numbers.collect())
@@ -144,11 +173,19 @@ impl Envoy {
     /// # Errors
     /// When the admin interface does not answer, or no longer counts this.
     pub async fn vm_restarts(&self) -> Result<u64> {
+        Ok(self.vm_reloads().await?.values().sum())
+    }
+
+    /// The same, counted apart for each plugin and kind of restart; the names have the plugin's name in them.
+    ///
+    /// # Errors
+    /// As for [`Envoy::vm_restarts`].
+    pub async fn vm_reloads(&self) -> Result<BTreeMap<String, u64>> {
         let stats = self.stats("vm_reload").await?;
         if stats.is_empty() {
             bail!("envoy has no statistics about reloaded VMs");
         }
-        Ok(stats.values().sum())
+        Ok(stats)
     }
 
     /// The last lines of the log.
@@ -190,14 +227,21 @@ pub fn binary() -> Result<PathBuf> {
     Ok(PathBuf::from(std::fs::read_to_string(stamp)?.trim()))
 }
 
-async fn ready(child: &mut Child, admin_file: &Path) -> Result<(SocketAddr, SocketAddr)> {
+/// What a started Envoy listens on.
+struct Found {
+    listeners: Vec<(String, SocketAddr)>,
+    address: SocketAddr,
+    admin: SocketAddr,
+}
+
+async fn ready(child: &mut Child, admin_file: &Path) -> Result<Found> {
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
             bail!("envoy has ended with {status}");
         }
-        if let Some(addresses) = probe(admin_file).await {
-            return Ok(addresses);
+        if let Some(found) = probe(admin_file).await {
+            return Ok(found);
         }
         // Quick at first, for most starts are.
         let pause = if started.elapsed() < Duration::from_secs(2) { 10 } else { 100 };
@@ -205,16 +249,23 @@ async fn ready(child: &mut Child, admin_file: &Path) -> Result<(SocketAddr, Sock
     }
 }
 
-async fn probe(admin_file: &Path) -> Option<(SocketAddr, SocketAddr)> {
+async fn probe(admin_file: &Path) -> Option<Found> {
     let admin = std::fs::read_to_string(admin_file).ok()?.trim().parse().ok()?;
     if get(admin, "/ready").await.ok()?.trim() != "LIVE" {
         return None;
     }
-    let listeners: Value = serde_json::from_str(&get(admin, "/listeners?format=json").await.ok()?).ok()?;
-    let socket = listeners.pointer("/listener_statuses/0/local_address/socket_address")?;
+    let statuses: Value = serde_json::from_str(&get(admin, "/listeners?format=json").await.ok()?).ok()?;
+    let statuses = statuses.get("listener_statuses")?.as_array()?;
+    let listeners: Vec<_> = statuses.iter().map(listener).collect::<Option<_>>()?;
+    let address = listeners.first()?.1;
+    Some(Found { listeners, address, admin })
+}
+
+fn listener(status: &Value) -> Option<(String, SocketAddr)> {
+    let socket = status.pointer("/local_address/socket_address")?;
     let ip = socket.get("address")?.as_str()?.parse().ok()?;
     let port = u16::try_from(socket.get("port_value")?.as_u64()?).ok()?;
-    Some((SocketAddr::new(ip, port), admin))
+    Some((status.get("name")?.as_str()?.to_owned(), SocketAddr::new(ip, port)))
 }
 
 async fn get(admin: SocketAddr, path: &str) -> Result<String> {

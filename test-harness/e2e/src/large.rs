@@ -6,20 +6,30 @@ use serde_json::json;
 use crate::client::{Protocol, send};
 use crate::config;
 use crate::demo::BUNDLE;
-use crate::deploy::{Policy, Signatures, Stage};
+use crate::deploy::{Policy, Post, Signatures, Stage};
 use crate::message::{Body, Request};
 
 /// How a PNG begins, in base64.
 const PNG: &str = "iVBORw0KGgo";
 
+/// What the policy is called in Envoy.
+const NAME: &str = "large bodies";
+
+/// The policy that the bodies are sent to.
+///
+/// # Errors
+/// When the bundle does not compile.
+pub fn post() -> Result<Post> {
+    Ok(Post::new(NAME, Policy::compile(&config::root()?.join(BUNDLE))?, Signatures::Auto))
+}
+
 /// Sends images of 10 MiB, and larger ones, and returns how many requests that took.
 ///
 /// # Errors
 /// When the largest image that the policy allows is refused, or a larger one is not.
-pub async fn large() -> Result<usize> {
-    let policy = Policy::compile(&config::root()?.join(BUNDLE))?;
-    let mut stage = Stage::start(&policy, Signatures::Auto, "large").await?;
-    let token = stage.token("otto", &["operator"])?;
+pub async fn large(stage: &mut Stage) -> Result<usize> {
+    let guard = stage.guard(NAME)?.clone();
+    let token = guard.token("otto", &["operator"])?;
     // 10 MiB are 10485760 bytes, and four characters for every three of them.
     let allowed = 10_485_760_usize.div_ceil(3) * 4;
     let mut requests = 0;
@@ -38,7 +48,7 @@ pub async fn large() -> Result<usize> {
                     let pieces = image.as_bytes().chunks(65_536).map(<[u8]>::to_vec).collect();
                     request.body = Body::Pieces { pieces, sized: false, trailers: Vec::new() };
                 }
-                let response = send(stage.envoy.address(), None, protocol, &request).await?;
+                let response = send(guard.address, None, protocol, &request).await?;
                 requests += 1;
                 let got = response.reason();
                 ensure!(
@@ -50,6 +60,5 @@ pub async fn large() -> Result<usize> {
         }
     }
     stage.unharmed().await?;
-    stage.envoy.stop().await;
     Ok(requests)
 }

@@ -14,6 +14,7 @@ pub mod hostile;
 pub mod large;
 pub mod lifecycle;
 pub mod message;
+mod pack;
 pub mod run;
 pub mod show;
 pub mod upstream;

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use bartizan_e2e::client::Protocol;
-use bartizan_e2e::deploy::{Policy, Signatures};
+use bartizan_e2e::deploy::{Policy, Signatures, Stage};
 use bartizan_e2e::{burst, cases, config, demo, hostile, large, lifecycle, run};
 
 /// Bartizan in a real Envoy.
@@ -129,14 +129,20 @@ async fn main() -> ExitCode {
 async fn execute(command: Command) -> Result<()> {
     match command {
         Command::Run { port, limit } => run::run(port, limit).await,
-        Command::Demo => demo::demo().await,
+        Command::Demo => {
+            let mut stage = Stage::start(&[demo::post()?]).await?;
+            demo::demo(&mut stage).await
+        }
         Command::Cases { only, signatures } => run_cases(only, signatures).await,
         Command::Hostile { count, seed } => {
-            documents().await?;
-            mutated(count, seed).await
+            let mut stage = Stage::start(&[hostile::post()?]).await?;
+            documents(&mut stage).await?;
+            mutated(&mut stage, count, seed).await
         }
-        Command::Burst { requests, connections } => flood(requests, connections).await,
-        Command::Large => large_bodies().await,
+        Command::Burst { requests, connections } => {
+            flood(&mut Stage::start(&burst::posts()?).await?, requests, connections).await
+        }
+        Command::Large => large_bodies(&mut Stage::start(&[large::post()?]).await?).await,
         Command::Lifecycle => around_requests().await,
         Command::Config { bundle } => {
             let policy = Policy::compile_as_written(&bundle)?;
@@ -146,17 +152,23 @@ async fn execute(command: Command) -> Result<()> {
         }
         Command::All => {
             run_cases(None, By::Both).await?;
-            flood(10_000, 64).await?;
-            large_bodies().await?;
             around_requests().await?;
-            documents().await?;
-            mutated(100_000, 1).await?;
-            demo::demo().await
+            let mut posts = burst::posts()?;
+            posts.extend([large::post()?, hostile::post()?, demo::post()?]);
+            let mut stage = Stage::start(&posts).await?;
+            flood(&mut stage, 10_000, 64).await?;
+            large_bodies(&mut stage).await?;
+            documents(&mut stage).await?;
+            mutated(&mut stage, 100_000, 1).await?;
+            demo::demo(&mut stage).await
         }
         Command::Quick => {
             run_cases(None, By::Auto).await?;
-            flood(1_000, 16).await?;
-            mutated(5_000, 1).await
+            let mut posts = burst::posts()?;
+            posts.push(hostile::post()?);
+            let mut stage = Stage::start(&posts).await?;
+            flood(&mut stage, 1_000, 16).await?;
+            mutated(&mut stage, 5_000, 1).await
         }
     }
 }
@@ -168,10 +180,10 @@ async fn run_cases(only: Option<String>, signatures: By) -> Result<()> {
     if report.failures.is_empty() { Ok(()) } else { bail!("{} runs failed", report.failures.len()) }
 }
 
-async fn flood(requests: usize, connections: usize) -> Result<()> {
+async fn flood(stage: &mut Stage, requests: usize, connections: usize) -> Result<()> {
     for protocol in Protocol::ALL {
         let started = Instant::now();
-        let answers = burst::burst(requests, connections, protocol).await?;
+        let answers = burst::burst(stage, requests, connections, protocol).await?;
         let admitted = answers.get(&200).copied().unwrap_or(0);
         println!(
             "flood over {protocol}: {requests} requests over {connections} connections against a limit of 100: {admitted} admitted, in {:.1} s",
@@ -181,9 +193,9 @@ async fn flood(requests: usize, connections: usize) -> Result<()> {
     Ok(())
 }
 
-async fn large_bodies() -> Result<()> {
+async fn large_bodies(stage: &mut Stage) -> Result<()> {
     let started = Instant::now();
-    let requests = large::large().await?;
+    let requests = large::large(stage).await?;
     println!(
         "large bodies: {requests} requests of 10 to 16 MiB as expected, in {:.1} s",
         started.elapsed().as_secs_f32()
@@ -203,8 +215,8 @@ async fn around_requests() -> Result<()> {
     Ok(())
 }
 
-async fn documents() -> Result<()> {
-    match hostile::documents().await? {
+async fn documents(stage: &mut Stage) -> Result<()> {
+    match hostile::documents(stage).await? {
         Some(tally) => println!(
             "hostile JSON: {} documents, {} requests, {} let through, no server error, no VM restart",
             tally.files, tally.requests, tally.allowed
@@ -214,9 +226,9 @@ async fn documents() -> Result<()> {
     Ok(())
 }
 
-async fn mutated(count: usize, seed: u64) -> Result<()> {
+async fn mutated(stage: &mut Stage, count: usize, seed: u64) -> Result<()> {
     let started = Instant::now();
-    let tally = hostile::mutated(count, seed, Signatures::Auto).await?;
+    let tally = hostile::mutated(stage, count, seed).await?;
     println!(
         "hostile requests: {count} with seed {seed} in {:.1} s, no server error, no VM restart\n    {}",
         started.elapsed().as_secs_f32(),

@@ -10,8 +10,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config;
 use crate::demo::BUNDLE;
-use crate::deploy::{Policy, Signatures, Stage};
+use crate::deploy::{Guard, Policy, Post, Signatures, Stage};
 use crate::show::Paint;
+
+/// What the policy is called in Envoy.
+const NAME: &str = "run";
 
 /// A line to paste, and what comes of it.
 struct Try {
@@ -28,9 +31,10 @@ pub async fn run(port: u16, limit: Option<Duration>) -> Result<()> {
     let paint = Paint::of_stdout();
     let policy = Policy::compile(&config::root()?.join(BUNDLE))?;
     let port = if free(port) { port } else { 0 };
-    let mut stage = Stage::start_at(&policy, Signatures::Auto, "run", port).await?;
-    let base = format!("http://{}", stage.envoy.address());
-    let tokens = tokens(&stage)?;
+    let mut stage = Stage::start(&[Post { port, ..Post::new(NAME, policy, Signatures::Auto) }]).await?;
+    let guard = stage.guard(NAME)?.clone();
+    let base = format!("http://{}", guard.address);
+    let tokens = tokens(&guard)?;
     let tries = tries(&base);
 
     println!("{}", paint.bold("Bartizan is on guard."));
@@ -92,7 +96,7 @@ fn free(port: u16) -> bool {
     std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
-fn tokens(stage: &Stage) -> Result<Vec<(&'static str, String)>> {
+fn tokens(guard: &Guard) -> Result<Vec<(&'static str, String)>> {
     // ES256, for the shorter signature.
     let hour = |token: Token| Token {
         alg: Some("ES256".to_owned()),
@@ -101,14 +105,14 @@ fn tokens(stage: &Stage) -> Result<Vec<(&'static str, String)>> {
     };
     let of_role = |name, role: &str| {
         let token = hour(Token { roles: Some(json!([role])), ..Token::default() });
-        Ok::<_, anyhow::Error>((name, stage.mint(&format!("{role}-1"), &token)?))
+        Ok::<_, anyhow::Error>((name, guard.mint(&format!("{role}-1"), &token)?))
     };
     let device = hour(Token { permissions: Some(json!(["telemetry:write:sensor-7"])), ..Token::default() });
     Ok(vec![
         of_role("VIEWER", "viewer")?,
         of_role("OPERATOR", "operator")?,
         of_role("ADMIN", "admin")?,
-        ("SENSOR", stage.mint("sensor-7", &device)?),
+        ("SENSOR", guard.mint("sensor-7", &device)?),
     ])
 }
 

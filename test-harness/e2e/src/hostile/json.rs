@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::policy;
+use super::NAME;
 use crate::client::{Protocol, send};
 use crate::config;
-use crate::deploy::{Signatures, Stage};
+use crate::deploy::Stage;
 use crate::message::{Body, Request};
 
 /// Valid JSON that the policy language refuses on purpose: a member that comes twice has no one meaning.
@@ -38,14 +38,14 @@ fn vectors() -> Option<PathBuf> {
 /// # Errors
 /// When a document that must parse is refused, one that must not is let through, an answer is a server
 /// error, or the proxy is harmed. Without vectors when `CI` is set.
-pub async fn documents() -> Result<Option<Documents>> {
+pub async fn documents(stage: &mut Stage) -> Result<Option<Documents>> {
     let Some(vectors) = vectors() else {
         ensure!(std::env::var_os("CI").is_none(), "no public vectors; set BARTIZAN_VECTORS");
         return Ok(None);
     };
     let files = files(&vectors.join("jsontestsuite"))?;
-    let mut stage = Stage::start(&policy()?, Signatures::Auto, "documents").await?;
-    let token = stage.token("alice", &["writer"])?;
+    let guard = stage.guard(NAME)?.clone();
+    let token = guard.token("alice", &["writer"])?;
     let mut tally = Documents { files: files.len(), ..Documents::default() };
     let mut wrong = Vec::new();
     for file in &files {
@@ -62,7 +62,7 @@ pub async fn documents() -> Result<Option<Documents>> {
                         let pieces = bytes.chunks(1000).map(<[u8]>::to_vec).collect();
                         request.body = Body::Pieces { pieces, sized: false, trailers: Vec::new() };
                     }
-                    let response = send(stage.envoy.address(), None, protocol, &request)
+                    let response = send(guard.address, None, protocol, &request)
                         .await
                         .with_context(|| format!("{name} over {protocol}, chunked: {chunked}"))?;
                     tally.requests += 1;
@@ -84,7 +84,6 @@ pub async fn documents() -> Result<Option<Documents>> {
         }
     }
     stage.unharmed().await?;
-    stage.envoy.stop().await;
     if !wrong.is_empty() {
         bail!("{} of {} answers are wrong:\n{}", wrong.len(), tally.requests, wrong.join("\n"));
     }

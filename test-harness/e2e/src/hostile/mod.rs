@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::client::{self, Protocol, h1, h2};
 use crate::config;
-use crate::deploy::{Policy, Signatures, Stage};
+use crate::deploy::{Guard, Policy, Post, Signatures, Stage};
 use crate::message::{Request, Response};
 use chance::Chance;
 use mutate::Attempt;
@@ -41,13 +41,16 @@ pub struct Tally {
     pub failures: Vec<String>,
 }
 
-/// The bundle that hostile input is sent to.
+/// What the policy is called in Envoy.
+const NAME: &str = "hostile";
+
+/// The bundle that hostile input is sent to. No budget of it runs out, so one post serves every kind of input.
 ///
 /// # Errors
 /// When it does not compile.
-pub fn policy() -> Result<Policy> {
+pub fn post() -> Result<Post> {
     let directory: PathBuf = config::root()?.join("test-harness/e2e/bundles/hostile");
-    Policy::compile(&directory)
+    Ok(Post::new(NAME, Policy::compile(&directory)?, Signatures::Auto))
 }
 
 /// Sends mutated requests and checks that each is answered, that no answer is a server error, and that
@@ -55,12 +58,12 @@ pub fn policy() -> Result<Policy> {
 ///
 /// # Errors
 /// With the first requests that broke something.
-pub async fn mutated(count: usize, seed: u64, signatures: Signatures) -> Result<Tally> {
-    let mut stage = Stage::start(&policy()?, signatures, "hostile").await?;
-    let originals = Arc::new(originals(&stage)?);
+pub async fn mutated(stage: &mut Stage, count: usize, seed: u64) -> Result<Tally> {
+    let guard = stage.guard(NAME)?.clone();
+    let originals = Arc::new(originals(&guard)?);
     let tally = Arc::new(Mutex::new(Tally::default()));
     let next = Arc::new(AtomicUsize::new(0));
-    let address = stage.envoy.address();
+    let address = guard.address;
     let workers = (0..CONNECTIONS).map(|_| {
         let (originals, tally, next) = (Arc::clone(&originals), Arc::clone(&tally), Arc::clone(&next));
         tokio::spawn(async move {
@@ -101,7 +104,6 @@ pub async fn mutated(count: usize, seed: u64, signatures: Signatures) -> Result<
         "afterwards a bad request is answered with {}",
         response.status
     );
-    stage.envoy.stop().await;
     let tally = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
     if !tally.failures.is_empty() {
         let shown: Vec<_> = tally.failures.iter().take(10).map(String::as_str).collect();
@@ -115,12 +117,12 @@ pub async fn mutated(count: usize, seed: u64, signatures: Signatures) -> Result<
 }
 
 /// Good requests for every room: without a mutation each is let through.
-fn originals(stage: &Stage) -> Result<Vec<Request>> {
+fn originals(guard: &Guard) -> Result<Vec<Request>> {
     let mut requests = Vec::new();
     let thing = json!({"name": "lamp-7", "size": 20.5, "when": "2026-01-01T00:00:00Z", "tags": ["a", "b"], "note": "on"});
     for alg in ["RS256", "ES256"] {
         let token = Token { alg: Some(alg.to_owned()), roles: Some(json!(["writer"])), ..Token::default() };
-        let token = stage.mint("mallory", &token)?;
+        let token = guard.mint("mallory", &token)?;
         let good = |request: Request| {
             request.header("x-forwarded-for", "192.0.2.7").header("user-agent", "curl/8.5")
         };
