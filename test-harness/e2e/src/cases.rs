@@ -302,6 +302,7 @@ async fn observe(
         host: seen.host.into_bytes(),
         headers: seen.headers,
         body: seen.body,
+        trailers: seen.trailers,
     });
     match response {
         Ok(_) if twice => Observed::broken("upstream saw the request more than once"),

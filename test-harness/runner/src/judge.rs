@@ -2,7 +2,7 @@
 //!
 //! Beside what a case says, some things hold for every answer: a refusal is a problem document that agrees
 //! with itself and gives nothing of the policy away, and upstream saw nothing; an allowed request reaches
-//! upstream as it was sent.
+//! upstream as it was sent, without its trailers, which nobody judged.
 
 use std::collections::BTreeMap;
 
@@ -84,6 +84,10 @@ fn judge_upstream(wire: &Wire, expect: &Upstream, seen: &Seen, wrong: &mut Vec<S
         None => same("body", &wire.whole_body(), &seen.body),
     }
     judge_headers("upstream header", &expect.headers, &seen.headers, wrong);
+    if !seen.trailers.is_empty() {
+        let names: Vec<_> = seen.trailers.iter().map(|(name, _)| show(name)).collect();
+        wrong.push(format!("upstream saw trailers, which nobody judged: {}", names.join(", ")));
+    }
 }
 
 fn judge_refused(reason: Reason, wire: &Wire, expect: &Expect, observed: &Observed, wrong: &mut Vec<String>) {
@@ -291,6 +295,14 @@ mod tests {
         assert!(wrong("{upstream: {path: /b}}", &other).is_empty());
         other.upstream.as_mut().unwrap().body = b"x".to_vec();
         assert!(!wrong("{upstream: {path: /b}}", &other).is_empty());
+    }
+
+    #[test]
+    fn trailers_that_upstream_saw_are_wrong() {
+        let mut late = allowed();
+        late.upstream.as_mut().unwrap().trailers = vec![(b"x-auth-subject".to_vec(), b"root".to_vec())];
+        let [only] = wrong("allow", &late).try_into().unwrap();
+        assert!(only.contains("x-auth-subject") && !only.contains("root"), "{only}");
     }
 
     #[test]

@@ -76,6 +76,8 @@ pub struct Seen {
     pub headers: Lines,
     /// The body.
     pub body: Vec<u8>,
+    /// Trailers after the body, names in lower case.
+    pub trailers: Lines,
 }
 
 impl Observed {
