@@ -17,4 +17,5 @@ pub mod message;
 mod pack;
 pub mod run;
 pub mod show;
+pub mod trailers;
 pub mod upstream;

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use bartizan_e2e::client::Protocol;
 use bartizan_e2e::deploy::{Policy, Signatures, Stage};
-use bartizan_e2e::{burst, cases, config, demo, hostile, large, lifecycle, run};
+use bartizan_e2e::{burst, cases, config, demo, hostile, large, lifecycle, run, trailers};
 
 /// Bartizan in a real Envoy.
 ///
@@ -75,6 +75,8 @@ enum Command {
     Large,
     /// Change the policy under load, to good ones and bad ones; go without a policy, and without holding headers.
     Lifecycle,
+    /// Send request trailers towards an upstream that speaks HTTP/2, which must see none.
+    Trailers,
     /// Print Envoy's configuration for containers, with a bundle's policy inside.
     Config {
         /// The bundle.
@@ -144,6 +146,7 @@ async fn execute(command: Command) -> Result<()> {
         }
         Command::Large => large_bodies(&mut Stage::start(&[large::post()?]).await?).await,
         Command::Lifecycle => around_requests().await,
+        Command::Trailers => late_headers().await,
         Command::Config { bundle } => {
             let policy = Policy::compile_as_written(&bundle)?;
             let config = config::container(policy.configuration(Signatures::Auto), &policy.secrets)?;
@@ -153,6 +156,7 @@ async fn execute(command: Command) -> Result<()> {
         Command::All => {
             run_cases(None, By::Both).await?;
             around_requests().await?;
+            late_headers().await?;
             let mut posts = burst::posts()?;
             posts.extend([large::post()?, hostile::post()?, demo::post()?]);
             let mut stage = Stage::start(&posts).await?;
@@ -210,6 +214,16 @@ async fn around_requests() -> Result<()> {
     lifecycle::without_holding().await?;
     println!(
         "lifecycle: {requests} requests while good and bad policies came, none failed; no policy refuses; nothing hangs where headers cannot be held, in {:.1} s",
+        started.elapsed().as_secs_f32()
+    );
+    Ok(())
+}
+
+async fn late_headers() -> Result<()> {
+    let started = Instant::now();
+    let requests = trailers::trailers().await?;
+    println!(
+        "trailers: {requests} requests, none of their trailers reached an HTTP/2 upstream, and without bartizan all did, in {:.1} s",
         started.elapsed().as_secs_f32()
     );
     Ok(())
