@@ -25,7 +25,7 @@ TABLE = {
         {"bartizan-spec", "bartizan-compiler", "bartizan-engine", "bartizan-host", "bartizan-cases"},
         {"proxy-wasm"},
     ),
-    "bartizan-host": (set(), {"bartizan-filter"}),
+    "bartizan-host": (set(), {"bartizan-filter", "proxy-wasm"}),
     "bartizan-conformance": ({"bartizan-engine"}, {"proxy-wasm"}),
     "bartizan-e2e": ({"bartizan-cases", "bartizan-compiler", "bartizan-engine"}, {"proxy-wasm"}),
     "bartizan-bench": (

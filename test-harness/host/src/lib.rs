@@ -1,0 +1,15 @@
+//! A simulated Envoy for proxy-wasm modules.
+//!
+//! The crate runs a compiled proxy-wasm module the way Envoy does: the same host functions with the same
+//! statuses, a VM for each worker and one for the main thread, streams that pause and continue, local replies that
+//! run the module's own response callbacks. It knows nothing of what the module is for, so that any proxy-wasm
+//! filter can be tested with it.
+//!
+//! Where the text of the ABI and Envoy's behaviour differ, this host does what Envoy does. Statements about
+//! Envoy name their source: a file of `envoyproxy/envoy`, one of `proxy-wasm/proxy-wasm-cpp-host` (the library that
+//! Envoy embeds), or a measurement.
+#![forbid(unsafe_code)]
+
+pub mod status;
+
+pub use status::Status;
