@@ -1,6 +1,5 @@
 //! Runs behaviour cases in a real Envoy: every suite, over both protocols, with either signature path.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use crate::config;
 use crate::deploy::{self, Guard, Policy, Post, Signatures, Stage};
 use crate::message::{Body, Request};
 use crate::pack::pack;
+use crate::report::{Done, Report};
 use crate::upstream::Answer;
 
 /// Runs under way at the same time in one Envoy.
@@ -36,23 +36,6 @@ pub struct Options {
     pub only: Option<String>,
     /// The signature paths to run with.
     pub signatures: Vec<Signatures>,
-}
-
-/// What was run.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// Case files.
-    pub suites: usize,
-    /// Cases, table rows counted apart.
-    pub cases: usize,
-    /// How often a case ran, by protocol and signature path.
-    pub runs: BTreeMap<String, usize>,
-    /// Requests sent.
-    pub requests: usize,
-    /// Runs that were left out, by the reason that the case or the protocol gives.
-    pub skipped: BTreeMap<String, usize>,
-    /// What went wrong, by case.
-    pub failures: Vec<String>,
 }
 
 /// Numbers that no two runs of this process share.
@@ -239,14 +222,6 @@ const fn target(protocol: Protocol) -> Target {
     }
 }
 
-/// What one run came to: requests sent, what is wrong, and why it was left out, if it was.
-#[derive(Default)]
-struct Done {
-    requests: usize,
-    wrong: Vec<String>,
-    unsayable: bool,
-}
-
 async fn run_one(stage: &Stage, guard: &Guard, run: &Run, protocol: Protocol) -> Done {
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
     let mut done = Done::default();
@@ -341,52 +316,4 @@ fn request(wire: &Wire) -> Request {
 fn prepare(suite: &Loaded) -> Result<Policy> {
     let prepared = suite.prepare().map_err(|error| anyhow!("{}: {error}", suite.file))?;
     Ok(Policy { plan: prepared.plan, secrets: prepared.secrets })
-}
-
-impl Report {
-    fn merge(&mut self, mut part: Report) {
-        self.requests += part.requests;
-        self.failures.append(&mut part.failures);
-        for (all, some) in [(&mut self.runs, part.runs), (&mut self.skipped, part.skipped)] {
-            for (name, count) in some {
-                *all.entry(name).or_default() += count;
-            }
-        }
-    }
-
-    fn add(&mut self, run: &Run, key: &str, done: Done) {
-        self.requests += done.requests;
-        if done.unsayable {
-            *self.skipped.entry("HTTP/2 has no way to say this request".to_owned()).or_default() += 1;
-        }
-        if !done.wrong.is_empty() {
-            self.failures.push(format!("{} ({key})\n    {}", run.label(), done.wrong.join("\n    ")));
-        }
-    }
-
-    /// The report as text; the last line says whether all is well.
-    #[must_use]
-    pub fn text(&self) -> String {
-        use std::fmt::Write as _;
-        let mut text = String::new();
-        for failure in &self.failures {
-            let _ = writeln!(text, "FAILED {failure}");
-        }
-        for (key, count) in &self.runs {
-            let _ = writeln!(text, "  {count:5} runs over {key}");
-        }
-        for (why, count) in &self.skipped {
-            let _ = writeln!(text, "  {count:5} left out: {why}");
-        }
-        let total: usize = self.runs.values().sum();
-        let _ = write!(
-            text,
-            "cases in Envoy: {} files, {} cases, {total} runs, {} requests, {} failed",
-            self.suites,
-            self.cases,
-            self.requests,
-            self.failures.len()
-        );
-        text
-    }
 }

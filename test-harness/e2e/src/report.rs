@@ -1,0 +1,78 @@
+//! What came of the cases, counted and as text.
+
+use std::collections::BTreeMap;
+
+use bartizan_cases::expand::Run;
+
+/// What was run.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Case files.
+    pub suites: usize,
+    /// Cases, table rows counted apart.
+    pub cases: usize,
+    /// How often a case ran, by protocol and signature path.
+    pub runs: BTreeMap<String, usize>,
+    /// Requests sent.
+    pub requests: usize,
+    /// Runs that were left out, by the reason that the case or the protocol gives.
+    pub skipped: BTreeMap<String, usize>,
+    /// What went wrong, by case.
+    pub failures: Vec<String>,
+}
+
+/// What one run came to: requests sent, what is wrong, and why it was left out, if it was.
+#[derive(Default)]
+pub(crate) struct Done {
+    pub(crate) requests: usize,
+    pub(crate) wrong: Vec<String>,
+    pub(crate) unsayable: bool,
+}
+
+impl Report {
+    pub(crate) fn merge(&mut self, mut part: Report) {
+        self.requests += part.requests;
+        self.failures.append(&mut part.failures);
+        for (all, some) in [(&mut self.runs, part.runs), (&mut self.skipped, part.skipped)] {
+            for (name, count) in some {
+                *all.entry(name).or_default() += count;
+            }
+        }
+    }
+
+    pub(crate) fn add(&mut self, run: &Run, key: &str, done: Done) {
+        self.requests += done.requests;
+        if done.unsayable {
+            *self.skipped.entry("HTTP/2 has no way to say this request".to_owned()).or_default() += 1;
+        }
+        if !done.wrong.is_empty() {
+            self.failures.push(format!("{} ({key})\n    {}", run.label(), done.wrong.join("\n    ")));
+        }
+    }
+
+    /// The report as text; the last line says whether all is well.
+    #[must_use]
+    pub fn text(&self) -> String {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        for failure in &self.failures {
+            let _ = writeln!(text, "FAILED {failure}");
+        }
+        for (key, count) in &self.runs {
+            let _ = writeln!(text, "  {count:5} runs over {key}");
+        }
+        for (why, count) in &self.skipped {
+            let _ = writeln!(text, "  {count:5} left out: {why}");
+        }
+        let total: usize = self.runs.values().sum();
+        let _ = write!(
+            text,
+            "cases in Envoy: {} files, {} cases, {total} runs, {} requests, {} failed",
+            self.suites,
+            self.cases,
+            self.requests,
+            self.failures.len()
+        );
+        text
+    }
+}
