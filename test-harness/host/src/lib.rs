@@ -10,6 +10,10 @@
 //! Envoy embeds), or a measurement.
 #![forbid(unsafe_code)]
 
+pub mod headers;
+pub mod metrics;
+pub mod pairs;
+pub mod shared;
 pub mod status;
 
 pub use status::Status;
