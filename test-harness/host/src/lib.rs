@@ -10,9 +10,11 @@
 //! Envoy embeds), or a measurement.
 #![forbid(unsafe_code)]
 
+pub mod clusters;
 pub mod headers;
 pub mod metrics;
 pub mod pairs;
+pub mod protobuf;
 pub mod shared;
 pub mod status;
 
