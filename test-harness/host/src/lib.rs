@@ -14,6 +14,7 @@ pub mod clusters;
 pub mod headers;
 pub mod metrics;
 pub mod pairs;
+pub mod properties;
 pub mod protobuf;
 pub mod shared;
 pub mod status;

@@ -69,12 +69,29 @@ pub fn number(fields: &[(u32, Value<'_>)], number: u32) -> u64 {
 
 /// Appends a `string` or `bytes` field; an empty one is left out, as proto3 does.
 pub fn push_bytes(message: &mut Vec<u8>, number: u32, value: &[u8]) {
-    if value.is_empty() {
-        return;
+    if !value.is_empty() {
+        push_message(message, number, value);
     }
+}
+
+/// Appends a message, or a text that is there even if it is empty.
+pub fn push_message(message: &mut Vec<u8>, number: u32, content: &[u8]) {
     push_varint(message, u64::from(number) << 3 | 2);
-    push_varint(message, u64::try_from(value.len()).unwrap_or(u64::MAX));
-    message.extend_from_slice(value);
+    push_varint(message, u64::try_from(content.len()).unwrap_or(u64::MAX));
+    message.extend_from_slice(content);
+}
+
+/// Appends a `double` field; zero is left out, as proto3 does.
+pub fn push_double(message: &mut Vec<u8>, number: u32, value: f64) {
+    if value.to_bits() != 0 {
+        push_present_double(message, number, value);
+    }
+}
+
+/// Appends a `double` field, zero too.
+pub fn push_present_double(message: &mut Vec<u8>, number: u32, value: f64) {
+    push_varint(message, u64::from(number) << 3 | 1);
+    message.extend_from_slice(&value.to_le_bytes());
 }
 
 /// Appends a number, a boolean or an enum; zero is left out, as proto3 does.
@@ -147,7 +164,10 @@ fn take_varint(rest: &mut &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Value, bytes, fields, number, push_bytes, push_number, text};
+    use super::{
+        Value, bytes, fields, number, push_bytes, push_double, push_message, push_number,
+        push_present_double, text,
+    };
 
     #[test]
     fn each_wire_type_is_read() {
@@ -174,6 +194,18 @@ mod tests {
         assert_eq!(bytes(&fields, 1), [7; 300]);
         assert_eq!(number(&fields, 16), u64::MAX);
         assert_eq!((bytes(&fields, 3), number(&fields, 4), text(&fields, 3)), (&b""[..], 0, Some("")));
+    }
+
+    #[test]
+    fn doubles_and_empty_messages_may_be_written_though_they_say_nothing() {
+        let mut message = Vec::new();
+        push_double(&mut message, 1, 0.0);
+        push_double(&mut message, 2, 1.5);
+        push_present_double(&mut message, 3, 0.0);
+        push_message(&mut message, 4, b"");
+        let expected =
+            [(2, Value::Fixed64(1.5f64.to_bits())), (3, Value::Fixed64(0)), (4, Value::Bytes(b""))];
+        assert_eq!(fields(&message).unwrap(), expected);
     }
 
     #[test]
