@@ -10,13 +10,35 @@
 //! Envoy embeds), or a measurement.
 #![forbid(unsafe_code)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+mod abi;
 pub mod clusters;
+mod environment;
+mod exchange;
+pub mod faults;
+mod filters;
 pub mod headers;
+mod message;
 pub mod metrics;
+mod module;
 pub mod pairs;
 pub mod properties;
 pub mod protobuf;
+mod proxy;
+mod random;
 pub mod shared;
 pub mod status;
+mod stream;
+mod vm;
 
+pub use environment::{FailurePolicy, LogLevel, LogLine, Thread};
+pub use exchange::Report;
+pub use headers::{HeaderKind, HeaderMap};
+pub use message::{Protocol, Request, Response, Seen};
+pub use module::{AbiVersion, Module, ModuleError};
+pub use proxy::{Builder, Proxy, Refused, Worker};
 pub use status::Status;
+pub use stream::{Answer, Outcome, Stream};

@@ -1,0 +1,347 @@
+//! One request and its response, as the connection manager, the filter and the router hold them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::headers::{HeaderKind, HeaderMap};
+use crate::pairs::Pairs;
+
+/// The two halves of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Side {
+    /// From the client to upstream; Envoy says "decode".
+    Request,
+    /// From upstream to the client; Envoy says "encode".
+    Response,
+}
+
+/// Whether frames pass the filter (`IterationState` in Envoy's `common/http/filter_manager.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Iteration {
+    /// They pass.
+    #[default]
+    Continue,
+    /// The filter holds what it got, and gets what follows.
+    StopSingle,
+    /// The filter gets nothing until it continues; too much is an error.
+    StopAllBuffer,
+    /// The filter gets nothing until it continues; too much stops reading.
+    StopAllWatermark,
+}
+
+impl Iteration {
+    pub(crate) const fn stops_all(self) -> bool {
+        matches!(self, Self::StopAllBuffer | Self::StopAllWatermark)
+    }
+}
+
+/// What left the proxy on one side.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Sent {
+    pub(crate) headers: Option<HeaderMap>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Option<HeaderMap>,
+    pub(crate) ended: bool,
+    pub(crate) reset: bool,
+}
+
+/// One half of a stream.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Half {
+    pub(crate) headers: Option<HeaderMap>,
+    pub(crate) trailers: Option<HeaderMap>,
+    /// Whether the filter may still use the headers, the trailers and the piece of body that were brought to it.
+    pub(crate) shows_headers: bool,
+    pub(crate) shows_trailers: bool,
+    pub(crate) shows_piece: bool,
+    /// The piece of body that is on its way through the filter.
+    pub(crate) piece: Vec<u8>,
+    /// What the filter holds back, and what arrived while it stopped everything.
+    pub(crate) held: Option<Vec<u8>>,
+    /// The filter answered the last piece with "stop and buffer" and so sees all that is held.
+    pub(crate) buffering: bool,
+    /// What has not been read from the connection, because too much is held already.
+    pub(crate) unread: VecDeque<Frame>,
+    pub(crate) reading_stopped: bool,
+    pub(crate) iteration: Iteration,
+    pub(crate) headers_continued: bool,
+    /// The source has ended this half.
+    pub(crate) source_ended: bool,
+    /// The filter was told that this half ends.
+    pub(crate) filter_saw_end: bool,
+    /// Resumed frames start at this filter and not behind it.
+    pub(crate) from_current: bool,
+    /// A local reply took the place of this half.
+    pub(crate) aborted: bool,
+    /// The filter is being called for this half.
+    pub(crate) in_call: bool,
+    pub(crate) sent: Sent,
+}
+
+/// A frame that waits to be read.
+#[derive(Debug, Clone)]
+pub(crate) enum Frame {
+    Data(Vec<u8>, bool),
+    Trailers(HeaderMap),
+}
+
+impl Half {
+    /// The filter loses sight of everything it was shown.
+    pub(crate) const fn hide(&mut self) {
+        self.shows_headers = false;
+        self.shows_trailers = false;
+        self.shows_piece = false;
+    }
+
+    /// The bytes that the body buffer shows.
+    pub(crate) fn body(&self) -> &[u8] {
+        if self.buffering {
+            self.held.as_deref().unwrap_or_default()
+        } else if self.shows_piece {
+            &self.piece
+        } else {
+            &[]
+        }
+    }
+
+    pub(crate) fn body_mut(&mut self) -> Option<&mut Vec<u8>> {
+        if self.buffering {
+            self.held.as_mut()
+        } else if self.shows_piece {
+            Some(&mut self.piece)
+        } else {
+            None
+        }
+    }
+}
+
+/// A reply that the module asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u32,
+    pub(crate) details: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) headers: Pairs,
+    pub(crate) grpc_status: Option<u32>,
+}
+
+/// A reply as it goes to the client.
+#[derive(Debug, Clone)]
+pub(crate) struct Rendered {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What one stream cost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// How often the module called each host function.
+    pub host_calls: BTreeMap<&'static str, u64>,
+    /// Each callback in order, with the fuel it used (about one unit for each instruction of wasm).
+    pub callbacks: Vec<(&'static str, u64)>,
+}
+
+impl Report {
+    /// The fuel of all callbacks together.
+    pub fn fuel(&self) -> u64 {
+        self.callbacks.iter().map(|(_, fuel)| fuel).sum()
+    }
+
+    /// How many host calls there were, of all kinds.
+    pub fn calls(&self) -> u64 {
+        self.host_calls.values().sum()
+    }
+}
+
+/// A stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Exchange {
+    pub(crate) request: Half,
+    pub(crate) response: Half,
+    /// Whether the filter is in the chain at all.
+    pub(crate) filtered: bool,
+    /// The module knows the context.
+    pub(crate) created: bool,
+    pub(crate) destroyed: bool,
+    /// The access log is being written.
+    pub(crate) logging: bool,
+    /// The VM failed while this stream was with it, and the stream was answered with 503.
+    pub(crate) failed: bool,
+    /// A local reply that goes out as soon as the filter returns.
+    pub(crate) prepared: Option<Rendered>,
+    pub(crate) local_reply: bool,
+    /// The response code details.
+    pub(crate) details: String,
+    pub(crate) buffer_limit: usize,
+    pub(crate) report: Report,
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        Self::new(false, 0)
+    }
+}
+
+impl Exchange {
+    pub(crate) fn new(filtered: bool, buffer_limit: usize) -> Self {
+        Self {
+            request: Half::default(),
+            response: Half::default(),
+            filtered,
+            created: false,
+            destroyed: false,
+            logging: false,
+            failed: false,
+            prepared: None,
+            local_reply: false,
+            details: String::new(),
+            buffer_limit,
+            report: Report::default(),
+        }
+    }
+
+    pub(crate) const fn half(&self, side: Side) -> &Half {
+        match side {
+            Side::Request => &self.request,
+            Side::Response => &self.response,
+        }
+    }
+
+    pub(crate) const fn half_mut(&mut self, side: Side) -> &mut Half {
+        match side {
+            Side::Request => &mut self.request,
+            Side::Response => &mut self.response,
+        }
+    }
+
+    pub(crate) fn is_head(&self) -> bool {
+        self.request.headers.as_ref().and_then(|headers| headers.get(":method")) == Some(b"HEAD")
+    }
+
+    /// As `Grpc::Common::isGrpcRequestHeaders`: the content type is `application/grpc`, or continues with `+` or `;`.
+    pub(crate) fn is_grpc(&self) -> bool {
+        let kind = self.request.headers.as_ref().and_then(|headers| headers.get("content-type"));
+        kind.and_then(|kind| kind.strip_prefix(b"application/grpc"))
+            .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    }
+
+    /// A reply as `Utility::prepareLocalReply` of Envoy's `common/http/utility.cc` writes it.
+    pub(crate) fn render(&self, reply: Reply) -> Rendered {
+        let mut headers =
+            HeaderMap::from_pairs(HeaderKind::Response, [(":status", reply.status.to_string())]);
+        for (name, value) in &reply.headers {
+            headers.add(name, value);
+        }
+        let mut body = reply.body;
+        if self.is_grpc() {
+            headers.set(":status", "200");
+            headers.set("content-type", "application/grpc");
+            if headers.get("grpc-status").is_none_or(<[u8]>::is_empty) {
+                let status = reply.grpc_status.unwrap_or_else(|| grpc_status(reply.status));
+                headers.set("grpc-status", status.to_string());
+            }
+            if !body.is_empty() && !self.is_head() {
+                headers.set("grpc-message", percent_encode(&body));
+            }
+            headers.remove("content-length");
+            body = Vec::new();
+        } else if body.is_empty() {
+            headers.remove("content-length");
+            headers.remove("content-type");
+        } else {
+            headers.set("content-length", body.len().to_string());
+            if headers.get("content-type").is_none() {
+                headers.set("content-type", "text/plain");
+            }
+        }
+        if self.is_head() {
+            body = Vec::new();
+        }
+        Rendered { headers, body }
+    }
+}
+
+/// The gRPC status that stands for a status of HTTP (`Grpc::Utility::httpToGrpcStatus`).
+const fn grpc_status(status: u32) -> u32 {
+    match status {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502..=504 => 14,
+        _ => 2,
+    }
+}
+
+/// `Http::Utility::PercentEncoding::encode`: control characters, `%` and what is not ASCII.
+fn percent_encode(text: &[u8]) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for &byte in text {
+        if (b' '..b'\x7f').contains(&byte) && byte != b'%' {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(request: &[(&str, &str)]) -> Exchange {
+        let mut exchange = Exchange::new(true, 1024);
+        let headers = request.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        exchange.request.headers = Some(HeaderMap::from_pairs(HeaderKind::Request, headers));
+        exchange
+    }
+
+    fn reply(body: &str) -> Reply {
+        Reply {
+            status: 403,
+            details: String::new(),
+            body: body.into(),
+            headers: Vec::new(),
+            grpc_status: None,
+        }
+    }
+
+    fn header(rendered: &Rendered, name: &str) -> Option<String> {
+        rendered.headers.get(name).map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    #[test]
+    fn a_reply_with_a_body_says_how_long_it_is_and_what() {
+        let rendered = exchange(&[(":method", "GET")]).render(reply("no"));
+        assert_eq!(header(&rendered, "content-length").as_deref(), Some("2"));
+        assert_eq!(header(&rendered, "content-type").as_deref(), Some("text/plain"));
+        assert_eq!(rendered.body, b"no");
+    }
+
+    #[test]
+    fn a_reply_to_head_keeps_its_headers_and_loses_its_body() {
+        let rendered = exchange(&[(":method", "HEAD")]).render(reply("no"));
+        assert_eq!(header(&rendered, "content-length").as_deref(), Some("2"));
+        assert!(rendered.body.is_empty());
+    }
+
+    #[test]
+    fn a_grpc_client_gets_the_status_in_headers() {
+        let rendered = exchange(&[("content-type", "application/grpc+proto")]).render(reply("100% no"));
+        assert_eq!(header(&rendered, ":status").as_deref(), Some("200"));
+        assert_eq!(header(&rendered, "grpc-status").as_deref(), Some("7"));
+        assert_eq!(header(&rendered, "grpc-message").as_deref(), Some("100%25 no"));
+        assert!(rendered.body.is_empty());
+        let near = exchange(&[("content-type", "application/grpc-web")]).render(reply("no"));
+        assert_eq!(header(&near, ":status").as_deref(), Some("403"));
+    }
+
+    #[test]
+    fn a_reply_without_a_body_has_neither_length_nor_type() {
+        let mut empty = reply("");
+        empty.headers = vec![(b"Content-Type".to_vec(), b"a/b".to_vec()), (b"x-y".to_vec(), b"z".to_vec())];
+        let rendered = exchange(&[(":method", "GET")]).render(empty);
+        assert_eq!(header(&rendered, "content-type"), None);
+        assert_eq!(header(&rendered, "x-y").as_deref(), Some("z"));
+    }
+}

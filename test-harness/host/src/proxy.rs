@@ -1,0 +1,456 @@
+//! One Envoy: its workers, its configuration, its clock.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::environment::{Environment, FailurePolicy, LogLevel, LogLine, Settings, Thread, lock, nanos};
+use crate::exchange::Report;
+use crate::faults::Faults;
+use crate::message::Request;
+use crate::metrics::Stats;
+use crate::module::Module;
+use crate::random::Random;
+use crate::shared::{SharedData, SharedQueues};
+use crate::stream::{Answer, Stream};
+use crate::vm::Vm;
+
+/// When simulated time begins: 1 January 2026, 00:00 UTC.
+const DAWN: Duration = Duration::from_secs(1_767_225_600);
+
+/// A configuration that Envoy refuses. What was there before stays in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Why, as far as the host can tell; the module's own words stand in the log.
+    pub why: String,
+    /// What the module logged about it.
+    pub log: Vec<LogLine>,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.why)?;
+        for line in self.log.iter().filter(|line| line.level >= LogLevel::Warn) {
+            write!(f, "; {}", line.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// What a proxy is made of, before it starts.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    module: Module,
+    settings: Settings,
+    configuration: Vec<u8>,
+    workers: usize,
+    now: Duration,
+    seed: u64,
+}
+
+impl Builder {
+    /// The plugin configuration, as the module gets it.
+    #[must_use]
+    pub fn configuration(mut self, configuration: impl Into<Vec<u8>>) -> Self {
+        self.configuration = configuration.into();
+        self
+    }
+
+    /// How many worker threads there are; at least one.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// The `vm_id`, which is the name space of shared data and queues. Empty if not given, as in Envoy.
+    #[must_use]
+    pub fn vm_id(mut self, vm_id: impl Into<Vec<u8>>) -> Self {
+        self.settings.vm_id = vm_id.into();
+        self
+    }
+
+    /// The configuration of the VM (`vm_config.configuration`).
+    #[must_use]
+    pub fn vm_configuration(mut self, configuration: impl Into<Vec<u8>>) -> Self {
+        self.settings.vm_configuration = configuration.into();
+        self
+    }
+
+    /// The name of the plugin.
+    #[must_use]
+    pub fn plugin_name(mut self, name: impl Into<String>) -> Self {
+        self.settings.plugin_name = name.into();
+        self
+    }
+
+    /// The root id of the plugin.
+    #[must_use]
+    pub fn root_id(mut self, root_id: impl Into<String>) -> Self {
+        self.settings.root_id = root_id.into();
+        self
+    }
+
+    /// An environment variable that the module sees.
+    #[must_use]
+    pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// What becomes of requests when the VM has failed. [`FailurePolicy::Closed`] if not given.
+    #[must_use]
+    pub const fn failure_policy(mut self, policy: FailurePolicy) -> Self {
+        self.settings.failure_policy = policy;
+        self
+    }
+
+    /// How long [`FailurePolicy::Reload`] waits at least; one second if not given. Envoy adds up to half as much
+    /// again, drawn for each request (`JitteredLowerBoundBackOffStrategy`); so does this host, by its seed.
+    #[must_use]
+    pub const fn reload_backoff(mut self, least: Duration) -> Self {
+        self.settings.reload_backoff = least;
+        self
+    }
+
+    /// Whether pausing in the callback for headers leaves the body callbacks alone. Without it (Envoy's default)
+    /// such a pause stops everything until the module continues.
+    #[must_use]
+    pub const fn allow_on_headers_stop_iteration(mut self, allow: bool) -> Self {
+        self.settings.allow_on_headers_stop_iteration = allow;
+        self
+    }
+
+    /// The most that is buffered of a body (`per_connection_buffer_limit_bytes`); one mebibyte if not given.
+    #[must_use]
+    pub const fn buffer_limit(mut self, bytes: usize) -> Self {
+        self.settings.buffer_limit = bytes;
+        self
+    }
+
+    /// How much fuel one callback may use, about one unit for each instruction of wasm, before it is taken for a
+    /// callback that never returns. Ten thousand million if not given: seconds.
+    #[must_use]
+    pub const fn fuel(mut self, fuel: u64) -> Self {
+        self.settings.fuel = fuel;
+        self
+    }
+
+    /// The level that `proxy_get_log_level` gives. All lines are kept whatever it is.
+    #[must_use]
+    pub const fn log_level(mut self, level: LogLevel) -> Self {
+        self.settings.log_level = level;
+        self
+    }
+
+    /// When simulated time begins, since 1970.
+    #[must_use]
+    pub const fn now(mut self, now: Duration) -> Self {
+        self.now = now;
+        self
+    }
+
+    /// What everything drawn by chance is drawn from.
+    #[must_use]
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Starts the proxy: a canary that tries the configuration, then the VM of the main thread, then the workers'.
+    ///
+    /// # Errors
+    /// If the canary cannot be started or refuses the configuration: Envoy would not take the listener.
+    pub fn start(self) -> Result<Proxy, Refused> {
+        let env = Environment::new(self.settings, self.now, self.seed);
+        let threads = std::iter::once(Thread::Main).chain((0..self.workers).map(Thread::Worker));
+        let core = Core {
+            module: self.module,
+            jitter: Mutex::new(Random::new(self.seed)),
+            configuration: Mutex::new(None),
+            slots: threads
+                .map(|thread| Mutex::new(Slot { thread, plugin: None, loaded: env.now() }))
+                .collect(),
+            env,
+        };
+        let proxy = Proxy { core: Arc::new(core) };
+        proxy.configure(self.configuration)?;
+        Ok(proxy)
+    }
+}
+
+/// What all handles on a proxy share.
+pub(crate) struct Core {
+    module: Module,
+    pub(crate) env: Environment,
+    configuration: Mutex<Option<Vec<u8>>>,
+    /// The main thread first, then the workers.
+    slots: Vec<Mutex<Slot>>,
+    jitter: Mutex<Random>,
+}
+
+/// What one thread has of the plugin.
+struct Slot {
+    thread: Thread,
+    /// `None` after a configuration that the canary took and this thread could not: Envoy then runs without
+    /// the filter on this thread (`PluginConfig::createContext` with a null handle).
+    plugin: Option<Plugin>,
+    /// When the VM was loaded last, or was tried to be.
+    loaded: Duration,
+}
+
+#[derive(Clone)]
+struct Plugin {
+    vm: Arc<Mutex<Vm>>,
+    root: u32,
+}
+
+/// A simulated Envoy with one plugin in its HTTP filter chain. Clones are handles on the same proxy.
+#[derive(Clone)]
+pub struct Proxy {
+    core: Arc<Core>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("module", &self.core.module).field("workers", &self.workers()).finish()
+    }
+}
+
+impl Proxy {
+    /// A proxy to be, with Envoy's defaults and one worker.
+    pub fn builder(module: &Module) -> Builder {
+        Builder {
+            module: module.clone(),
+            settings: Settings {
+                vm_id: Vec::new(),
+                vm_configuration: Vec::new(),
+                plugin_name: String::new(),
+                root_id: String::new(),
+                variables: Vec::new(),
+                failure_policy: FailurePolicy::Closed,
+                reload_backoff: Duration::from_secs(1),
+                allow_on_headers_stop_iteration: false,
+                buffer_limit: 1024 * 1024,
+                fuel: 10_000_000_000,
+                log_level: LogLevel::Info,
+            },
+            configuration: Vec::new(),
+            workers: 1,
+            now: DAWN,
+            seed: 0,
+        }
+    }
+
+    /// Replaces the plugin configuration, as an update of the listener does.
+    ///
+    /// A canary tries it first. Then each thread gets a new root context, in the VM it has or, if that has failed, in
+    /// a new one; streams keep the root context they began with, which is deleted when the last of them is gone.
+    /// The configuration that is already in force changes nothing, as Envoy finds the plugin by it.
+    ///
+    /// # Errors
+    /// If the canary refuses; nothing has changed then.
+    pub fn configure(&self, configuration: impl Into<Vec<u8>>) -> Result<(), Refused> {
+        let configuration = configuration.into();
+        let core = &*self.core;
+        if lock(&core.configuration).as_ref() == Some(&configuration) {
+            return Ok(());
+        }
+        let logged = core.env.log().len();
+        core.load(Thread::Canary, &configuration)
+            .map_err(|why| Refused { why, log: core.env.log().into_iter().skip(logged).collect() })?;
+        *lock(&core.configuration) = Some(configuration.clone());
+        for slot in &core.slots {
+            let mut slot = lock(slot);
+            let old = slot.plugin.take();
+            let kept = old.as_ref().map(|old| &old.vm).filter(|vm| lock(vm).failed.is_none());
+            let new = match kept {
+                Some(vm) => lock(vm).start(&configuration).map(|root| Plugin { vm: vm.clone(), root }),
+                None => core.load(slot.thread, &configuration),
+            };
+            slot.loaded = core.env.now();
+            slot.plugin = core.note(slot.thread, new);
+            if let Some(old) = old {
+                lock(&old.vm).retire(old.root);
+            }
+        }
+        core.env.deliver_posts();
+        Ok(())
+    }
+
+    /// A worker, counted from zero; numbers beyond the last begin again at the first.
+    pub fn worker(&self, number: usize) -> Worker {
+        let number = number.checked_rem(self.workers()).unwrap_or(0);
+        Worker { core: self.core.clone(), number }
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.core.slots.len().saturating_sub(1)
+    }
+
+    /// The time, since 1970. It stands still until it is moved.
+    pub fn now(&self) -> Duration {
+        self.core.env.now()
+    }
+
+    /// Moves time, and lets happen on the way what is due, in its order: ticks of every VM. Moving by nothing lets
+    /// happen what is due now.
+    pub fn advance(&self, by: Duration) {
+        let core = &*self.core;
+        let until = core.env.now().saturating_add(by);
+        loop {
+            core.env.deliver_posts();
+            let vms = core.vms();
+            let next = vms.iter().filter_map(|(_, vm)| lock(vm).next_tick()).min();
+            let Some(due) = next.filter(|due| *due <= until) else { break };
+            core.env.set_now(due);
+            for (_, vm) in vms {
+                if lock(&vm).next_tick().is_some_and(|tick| tick <= due) {
+                    lock(&vm).tick();
+                }
+            }
+        }
+        core.env.set_now(until);
+        core.env.deliver_posts();
+    }
+
+    /// All lines logged so far.
+    pub fn log(&self) -> Vec<LogLine> {
+        self.core.env.log()
+    }
+
+    /// All lines logged since they were last taken, which are then forgotten.
+    pub fn take_log(&self) -> Vec<LogLine> {
+        self.core.env.take_log()
+    }
+
+    /// Counters, gauges and histograms.
+    pub fn metrics(&self) -> &Stats {
+        &self.core.env.stats
+    }
+
+    /// What the VMs share.
+    pub fn shared_data(&self) -> &SharedData {
+        &self.core.env.data
+    }
+
+    /// The queues between VMs.
+    pub fn shared_queues(&self) -> &SharedQueues {
+        &self.core.env.queues
+    }
+
+    /// Host calls that are to fail.
+    pub fn faults(&self) -> &Faults {
+        &self.core.env.faults
+    }
+
+    /// The bytes of linear memory of each VM.
+    pub fn memory(&self) -> Vec<(Thread, usize)> {
+        self.core.vms().into_iter().map(|(thread, vm)| (thread, lock(&vm).memory())).collect()
+    }
+
+    /// What callbacks of root contexts have cost, for each VM: starts, configurations, ticks.
+    pub fn root_reports(&self) -> Vec<(Thread, Report)> {
+        self.core.vms().into_iter().map(|(thread, vm)| (thread, lock(&vm).root_report())).collect()
+    }
+}
+
+impl Core {
+    /// A new VM with the plugin in it.
+    fn load(&self, thread: Thread, configuration: &[u8]) -> Result<Plugin, String> {
+        let vm = Vm::new(&self.module, &self.env, thread)?;
+        let root = lock(&vm).start(configuration)?;
+        Ok(Plugin { vm, root })
+    }
+
+    fn note(&self, thread: Thread, loaded: Result<Plugin, String>) -> Option<Plugin> {
+        if let Err(why) = &loaded {
+            self.env.write_log(
+                thread,
+                LogLevel::Critical,
+                format!("the plugin did not load: {why}").as_bytes(),
+            );
+        }
+        loaded.ok()
+    }
+
+    fn vms(&self) -> Vec<(Thread, Arc<Mutex<Vm>>)> {
+        let slots = self.slots.iter().map(lock);
+        slots.filter_map(|slot| Some((slot.thread, slot.plugin.as_ref()?.vm.clone()))).collect()
+    }
+
+    fn worker(&self, number: usize) -> Option<&Mutex<Slot>> {
+        self.slots.get(number.saturating_add(1))
+    }
+
+    /// The plugin for a new stream on a worker; a failed VM is loaded anew if the policy says so and the time has come
+    /// (`PluginConfig::maybeReloadHandleIfNeeded` in Envoy's `common/wasm/wasm.cc`).
+    fn plugin(&self, number: usize) -> Option<Plugin> {
+        let mut slot = lock(self.worker(number)?);
+        let plugin = slot.plugin.clone()?;
+        let settings = &self.env.settings;
+        if settings.failure_policy != FailurePolicy::Reload || lock(&plugin.vm).failed.is_none() {
+            return Some(plugin);
+        }
+        let least = settings.reload_backoff;
+        let extra = lock(&self.jitter).below(nanos(least) / 2);
+        let wait = least.saturating_add(Duration::from_nanos(extra));
+        let now = self.env.now();
+        if now.saturating_sub(slot.loaded) < wait {
+            return Some(plugin);
+        }
+        slot.loaded = now;
+        let configuration = lock(&self.configuration).clone().unwrap_or_default();
+        let loaded = self.load(slot.thread, &configuration);
+        if let Some(new) = self.note(slot.thread, loaded) {
+            slot.plugin = Some(new.clone());
+            return Some(new);
+        }
+        Some(plugin)
+    }
+}
+
+/// A worker thread of a proxy.
+#[derive(Clone)]
+pub struct Worker {
+    core: Arc<Core>,
+    number: usize,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// A new stream, to be walked step by step.
+    pub fn open(&self) -> Stream {
+        let plugin = self.core.plugin(self.number);
+        let open = self.core.env.settings.failure_policy == FailurePolicy::Open;
+        match plugin {
+            Some(Plugin { vm, root }) => {
+                let filtered = {
+                    let vm = lock(&vm);
+                    !(open && vm.failed.is_some())
+                };
+                Stream::open(self.core.clone(), vm, root, filtered)
+            }
+            None => Stream::unfiltered(self.core.clone()),
+        }
+    }
+
+    /// Sends a request, lets upstream answer it, and gives what the client gets.
+    pub fn send(&self, request: Request) -> Answer {
+        self.open().run(request)
+    }
+
+    /// Why the VM of this worker has failed, if it has.
+    pub fn failure(&self) -> Option<String> {
+        let vm = lock(self.core.worker(self.number)?).plugin.as_ref()?.vm.clone();
+        lock(&vm).failed.clone()
+    }
+}
