@@ -20,6 +20,7 @@ mod environment;
 mod exchange;
 pub mod faults;
 mod filters;
+pub mod foreign;
 pub mod headers;
 mod message;
 pub mod metrics;
