@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use crate::clusters::Clusters;
 use crate::faults::Faults;
 use crate::metrics::Stats;
+use crate::properties::{Attributes, Plugin};
 use crate::random::Random;
 use crate::shared::{Listener, SharedData, SharedQueues};
 use crate::vm::Vm;
@@ -99,8 +101,9 @@ pub enum FailurePolicy {
 pub(crate) struct Settings {
     pub(crate) vm_id: Vec<u8>,
     pub(crate) vm_configuration: Vec<u8>,
-    pub(crate) plugin_name: String,
-    pub(crate) root_id: String,
+    pub(crate) plugin: Plugin,
+    /// What surrounds a stream that says nothing else.
+    pub(crate) attributes: Attributes,
     pub(crate) variables: Vec<(String, String)>,
     pub(crate) failure_policy: FailurePolicy,
     pub(crate) reload_backoff: Duration,
@@ -117,6 +120,7 @@ pub(crate) struct Environment {
     pub(crate) data: SharedData,
     pub(crate) queues: SharedQueues,
     pub(crate) stats: Stats,
+    pub(crate) clusters: Clusters,
     pub(crate) faults: Faults,
     /// Nanoseconds since 1970.
     now: Arc<AtomicU64>,
@@ -134,6 +138,7 @@ impl Environment {
             data: SharedData::default(),
             queues: SharedQueues::default(),
             stats: Stats::default(),
+            clusters: Clusters::default(),
             faults: Faults::default(),
             now: Arc::new(AtomicU64::new(nanos(now))),
             log: Arc::default(),

@@ -1,9 +1,12 @@
 //! One request and its response, as the connection manager, the filter and the router hold them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use crate::headers::{HeaderKind, HeaderMap};
+use crate::message::Protocol;
 use crate::pairs::Pairs;
+use crate::properties::{Attributes, ConnectionState, FilterState, Progress};
 
 /// The two halves of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,6 +77,8 @@ pub(crate) struct Half {
     pub(crate) aborted: bool,
     /// The filter is being called for this half.
     pub(crate) in_call: bool,
+    /// How many bytes of body came from the source.
+    pub(crate) received: u64,
     pub(crate) sent: Sent,
 }
 
@@ -152,9 +157,39 @@ impl Report {
     }
 }
 
+/// When what happened to a stream, in nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Times {
+    pub(crate) started: u64,
+    pub(crate) sent_upstream: Option<u64>,
+    pub(crate) upstream_done: Option<u64>,
+    pub(crate) ended: Option<u64>,
+}
+
+/// The client went away (`CoreResponseFlag::DownstreamConnectionTermination`).
+pub(crate) const CLIENT_GONE: u64 = 1 << 14;
+/// Upstream went away (`CoreResponseFlag::UpstreamConnectionTermination`).
+pub(crate) const UPSTREAM_GONE: u64 = 1 << 6;
+
+/// Where a stream comes from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Origin {
+    pub(crate) attributes: Attributes,
+    pub(crate) connection: ConnectionState,
+    pub(crate) protocol: Protocol,
+    /// Nanoseconds since 1970.
+    pub(crate) started: u64,
+}
+
 /// A stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Exchange {
+    pub(crate) attributes: Attributes,
+    pub(crate) filter_state: FilterState,
+    pub(crate) protocol: Protocol,
+    pub(crate) times: Times,
+    /// Envoy's response flags.
+    pub(crate) flags: u64,
     pub(crate) request: Half,
     pub(crate) response: Half,
     /// Whether the filter is in the chain at all.
@@ -175,15 +210,14 @@ pub(crate) struct Exchange {
     pub(crate) report: Report,
 }
 
-impl Default for Exchange {
-    fn default() -> Self {
-        Self::new(false, 0)
-    }
-}
-
 impl Exchange {
-    pub(crate) fn new(filtered: bool, buffer_limit: usize) -> Self {
+    pub(crate) fn new(filtered: bool, buffer_limit: usize, origin: Origin) -> Self {
         Self {
+            attributes: origin.attributes,
+            filter_state: FilterState::new(origin.connection),
+            protocol: origin.protocol,
+            times: Times { started: origin.started, ..Times::default() },
+            flags: 0,
             request: Half::default(),
             response: Half::default(),
             filtered,
@@ -260,6 +294,65 @@ impl Exchange {
     }
 }
 
+impl Progress for Exchange {
+    fn request_headers(&self) -> Option<&HeaderMap> {
+        self.request.headers.as_ref().filter(|_| self.request.shows_headers || self.logging)
+    }
+
+    fn response_headers(&self) -> Option<&HeaderMap> {
+        self.response.headers.as_ref().filter(|_| self.response.shows_headers || self.logging)
+    }
+
+    fn response_trailers(&self) -> Option<&HeaderMap> {
+        self.response.trailers.as_ref().filter(|_| self.response.shows_trailers || self.logging)
+    }
+
+    fn started(&self) -> u64 {
+        self.times.started
+    }
+
+    fn duration(&self) -> Option<Duration> {
+        self.times.ended.map(|ended| Duration::from_nanos(ended.saturating_sub(self.times.started)))
+    }
+
+    fn protocol(&self) -> Option<&str> {
+        Some(match self.protocol {
+            Protocol::Http1 => "HTTP/1.1",
+            Protocol::Http2 => "HTTP/2",
+        })
+    }
+
+    fn bytes_received(&self) -> u64 {
+        self.request.received
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.response.sent.body.len() as u64
+    }
+
+    fn response_code(&self) -> Option<u16> {
+        let status = self.response.sent.headers.as_ref()?.get(":status")?;
+        std::str::from_utf8(status).ok()?.parse().ok()
+    }
+
+    fn response_code_details(&self) -> Option<&str> {
+        (!self.details.is_empty()).then_some(self.details.as_str())
+    }
+
+    fn response_flags(&self) -> u64 {
+        self.flags
+    }
+
+    fn backend_latency(&self) -> Option<Duration> {
+        let (sent, done) = (self.times.sent_upstream?, self.times.upstream_done?);
+        Some(Duration::from_nanos(done.saturating_sub(sent)))
+    }
+
+    fn attempts(&self) -> Option<u32> {
+        self.times.sent_upstream.map(|_| 1)
+    }
+}
+
 /// The gRPC status that stands for a status of HTTP (`Grpc::Utility::httpToGrpcStatus`).
 const fn grpc_status(status: u32) -> u32 {
     match status {
@@ -290,7 +383,7 @@ mod tests {
     use super::*;
 
     fn exchange(request: &[(&str, &str)]) -> Exchange {
-        let mut exchange = Exchange::new(true, 1024);
+        let mut exchange = Exchange::new(true, 1024, Origin::default());
         let headers = request.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         exchange.request.headers = Some(HeaderMap::from_pairs(HeaderKind::Request, headers));
         exchange

@@ -6,8 +6,8 @@
 //! itself adds stands in `Context::decodeHeaders` and its kin in `common/wasm/context.cc`, and in `CHECK_FAIL` and
 //! `convertVmCallResult...` of `src/context.cc` in proxy-wasm-cpp-host.
 
-use crate::environment::{FailurePolicy, LogLevel};
-use crate::exchange::{Exchange, Frame, Half, Iteration, Rendered, Reply, Side};
+use crate::environment::{FailurePolicy, LogLevel, nanos};
+use crate::exchange::{Exchange, Frame, Half, Iteration, Origin, Rendered, Reply, Side};
 use crate::headers::HeaderMap;
 use crate::vm::{Called, Context, Vm};
 
@@ -25,12 +25,16 @@ enum Answered {
 
 impl Vm {
     /// A new stream under a root context. `filtered` says whether the filter is in the chain.
-    pub(crate) fn open(&mut self, root: u32, filtered: bool) -> u32 {
+    pub(crate) fn open(&mut self, root: u32, filtered: bool, origin: Origin) -> u32 {
         let id = self.allocate_context();
         let limit = self.store.data().env.settings.buffer_limit;
-        let exchange = Box::new(Exchange::new(filtered, limit));
+        let exchange = Box::new(Exchange::new(filtered, limit, origin));
         self.store.data_mut().contexts.insert(id, Context::Stream { root, exchange });
         id
+    }
+
+    fn now(&self) -> u64 {
+        nanos(self.store.data().env.now())
     }
 
     fn half(&mut self, id: u32, side: Side) -> Option<&mut Half> {
@@ -77,6 +81,7 @@ impl Vm {
             half.unread.push_back(Frame::Data(piece, end));
             return;
         }
+        half.received = half.received.saturating_add(piece.len() as u64);
         half.source_ended |= end;
         self.pass_data(id, side, piece, end, true);
     }
@@ -415,6 +420,10 @@ impl Vm {
     }
 
     fn forward_headers(&mut self, id: u32, side: Side, end: bool) {
+        let now = self.now();
+        if let (Side::Request, Some(exchange)) = (side, self.exchange_mut(id)) {
+            exchange.times.sent_upstream = Some(now);
+        }
         let Some(half) = self.half(id, side) else { return };
         half.sent.headers.clone_from(&half.headers);
         half.sent.ended = end;
@@ -476,8 +485,10 @@ impl Vm {
     /// The filter's last callbacks: the access log first, then the end (`doDeferredStreamDestroy` in Envoy's
     /// `common/http/conn_manager_impl.cc`, `Context::log` and `Context::onDestroy`).
     fn destroy(&mut self, id: u32) {
+        let now = self.now();
         let Some(exchange) = self.exchange_mut(id).filter(|exchange| !exchange.destroyed) else { return };
         exchange.destroyed = true;
+        exchange.times.ended = Some(now);
         exchange.prepared = None;
         if !exchange.filtered || !exchange.created {
             return;

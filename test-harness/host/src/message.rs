@@ -1,6 +1,9 @@
 //! Requests and responses as tests write them.
 
+use std::net::SocketAddr;
+
 use crate::headers::{HeaderKind, HeaderMap};
+use crate::properties::{Attributes, Connection, ConnectionState};
 
 /// How the last frame of a body comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -21,6 +24,8 @@ pub struct Request {
     pub(crate) trailers: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) protocol: Protocol,
     pub(crate) upstream: Response,
+    pub(crate) attributes: Option<Attributes>,
+    pub(crate) connection: ConnectionState,
 }
 
 impl Request {
@@ -41,6 +46,8 @@ impl Request {
             trailers: Vec::new(),
             protocol: Protocol::default(),
             upstream: Response::new(200),
+            attributes: None,
+            connection: ConnectionState::default(),
         }
     }
 
@@ -83,6 +90,28 @@ impl Request {
     #[must_use]
     pub const fn protocol(mut self, protocol: Protocol) -> Self {
         self.protocol = protocol;
+        self
+    }
+
+    /// The address that the client connects from, on a plain connection to `127.0.0.1:10000`.
+    #[must_use]
+    pub fn peer(mut self, peer: impl Into<SocketAddr>) -> Self {
+        let connection = Connection::new(1, peer.into(), ([127, 0, 0, 1], 10_000).into());
+        self.attributes.get_or_insert_default().connection = Some(connection);
+        self
+    }
+
+    /// What surrounds the stream: connection, route, cluster. The proxy's own if not given.
+    #[must_use]
+    pub fn attributes(mut self, attributes: Attributes) -> Self {
+        self.attributes = Some(attributes);
+        self
+    }
+
+    /// The state that the streams of one connection have in common. A state of its own if not given.
+    #[must_use]
+    pub fn connection(mut self, connection: &ConnectionState) -> Self {
+        self.connection = connection.clone();
         self
     }
 

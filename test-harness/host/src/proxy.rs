@@ -1,15 +1,18 @@
 //! One Envoy: its workers, its configuration, its clock.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::clusters::Clusters;
 use crate::environment::{Environment, FailurePolicy, LogLevel, LogLine, Settings, Thread, lock, nanos};
-use crate::exchange::Report;
+use crate::exchange::{Origin, Report};
 use crate::faults::Faults;
-use crate::message::Request;
+use crate::message::{Protocol, Request};
 use crate::metrics::Stats;
 use crate::module::Module;
+use crate::properties::{Attributes, Connection, ConnectionState, Node, Plugin};
 use crate::random::Random;
 use crate::shared::{SharedData, SharedQueues};
 use crate::stream::{Answer, Stream};
@@ -69,6 +72,7 @@ impl Builder {
     #[must_use]
     pub fn vm_id(mut self, vm_id: impl Into<Vec<u8>>) -> Self {
         self.settings.vm_id = vm_id.into();
+        self.settings.plugin.vm_id = String::from_utf8_lossy(&self.settings.vm_id).into_owned();
         self
     }
 
@@ -82,14 +86,29 @@ impl Builder {
     /// The name of the plugin.
     #[must_use]
     pub fn plugin_name(mut self, name: impl Into<String>) -> Self {
-        self.settings.plugin_name = name.into();
+        self.settings.plugin.name = name.into();
         self
     }
 
     /// The root id of the plugin.
     #[must_use]
     pub fn root_id(mut self, root_id: impl Into<String>) -> Self {
-        self.settings.root_id = root_id.into();
+        self.settings.plugin.root_id = root_id.into();
+        self
+    }
+
+    /// The node that this Envoy is.
+    #[must_use]
+    pub fn node(mut self, node: Node) -> Self {
+        self.settings.plugin.node = node;
+        self
+    }
+
+    /// What surrounds each stream that says nothing else: connection, route, cluster. If not given, there is a plain
+    /// connection from `127.0.0.1:50000` to `127.0.0.1:10000` and nothing else.
+    #[must_use]
+    pub fn attributes(mut self, attributes: Attributes) -> Self {
+        self.settings.attributes = attributes;
         self
     }
 
@@ -196,13 +215,13 @@ struct Slot {
     thread: Thread,
     /// `None` after a configuration that the canary took and this thread could not: Envoy then runs without
     /// the filter on this thread (`PluginConfig::createContext` with a null handle).
-    plugin: Option<Plugin>,
+    plugin: Option<Loaded>,
     /// When the VM was loaded last, or was tried to be.
     loaded: Duration,
 }
 
 #[derive(Clone)]
-struct Plugin {
+struct Loaded {
     vm: Arc<Mutex<Vm>>,
     root: u32,
 }
@@ -227,8 +246,15 @@ impl Proxy {
             settings: Settings {
                 vm_id: Vec::new(),
                 vm_configuration: Vec::new(),
-                plugin_name: String::new(),
-                root_id: String::new(),
+                plugin: Plugin::default(),
+                attributes: Attributes {
+                    connection: Some(Connection::new(
+                        1,
+                        (Ipv4Addr::LOCALHOST, 50_000).into(),
+                        (Ipv4Addr::LOCALHOST, 10_000).into(),
+                    )),
+                    ..Attributes::default()
+                },
                 variables: Vec::new(),
                 failure_policy: FailurePolicy::Closed,
                 reload_backoff: Duration::from_secs(1),
@@ -267,7 +293,7 @@ impl Proxy {
             let old = slot.plugin.take();
             let kept = old.as_ref().map(|old| &old.vm).filter(|vm| lock(vm).failed.is_none());
             let new = match kept {
-                Some(vm) => lock(vm).start(&configuration).map(|root| Plugin { vm: vm.clone(), root }),
+                Some(vm) => lock(vm).start(&configuration).map(|root| Loaded { vm: vm.clone(), root }),
                 None => core.load(slot.thread, &configuration),
             };
             slot.loaded = core.env.now();
@@ -296,25 +322,11 @@ impl Proxy {
         self.core.env.now()
     }
 
-    /// Moves time, and lets happen on the way what is due, in its order: ticks of every VM. Moving by nothing lets
-    /// happen what is due now.
+    /// Moves time, and lets happen on the way what is due, in its order: ticks and the answers of callouts, in every
+    /// VM. Moving by nothing lets happen what is due now.
     pub fn advance(&self, by: Duration) {
         let core = &*self.core;
-        let until = core.env.now().saturating_add(by);
-        loop {
-            core.env.deliver_posts();
-            let vms = core.vms();
-            let next = vms.iter().filter_map(|(_, vm)| lock(vm).next_tick()).min();
-            let Some(due) = next.filter(|due| *due <= until) else { break };
-            core.env.set_now(due);
-            for (_, vm) in vms {
-                if lock(&vm).next_tick().is_some_and(|tick| tick <= due) {
-                    lock(&vm).tick();
-                }
-            }
-        }
-        core.env.set_now(until);
-        core.env.deliver_posts();
+        core.advance_to(core.env.now().saturating_add(by));
     }
 
     /// All lines logged so far.
@@ -330,6 +342,11 @@ impl Proxy {
     /// Counters, gauges and histograms.
     pub fn metrics(&self) -> &Stats {
         &self.core.env.stats
+    }
+
+    /// The clusters that callouts go to. A closure that answers for one must not use this proxy.
+    pub fn clusters(&self) -> &Clusters {
+        &self.core.env.clusters
     }
 
     /// What the VMs share.
@@ -360,13 +377,32 @@ impl Proxy {
 
 impl Core {
     /// A new VM with the plugin in it.
-    fn load(&self, thread: Thread, configuration: &[u8]) -> Result<Plugin, String> {
+    fn load(&self, thread: Thread, configuration: &[u8]) -> Result<Loaded, String> {
         let vm = Vm::new(&self.module, &self.env, thread)?;
         let root = lock(&vm).start(configuration)?;
-        Ok(Plugin { vm, root })
+        Ok(Loaded { vm, root })
     }
 
-    fn note(&self, thread: Thread, loaded: Result<Plugin, String>) -> Option<Plugin> {
+    /// Moves time step by step.
+    pub(crate) fn advance_to(&self, until: Duration) {
+        loop {
+            self.env.deliver_posts();
+            let vms = self.vms();
+            let next = vms.iter().filter_map(|(_, vm)| lock(vm).next_event()).min();
+            let Some(due) = next.filter(|due| *due <= until) else { break };
+            self.env.set_now(due);
+            for (_, vm) in vms {
+                let mut vm = lock(&vm);
+                vm.deliver();
+                if vm.next_tick().is_some_and(|tick| tick <= due) {
+                    vm.tick();
+                }
+            }
+        }
+        self.env.set_now(until);
+    }
+
+    fn note(&self, thread: Thread, loaded: Result<Loaded, String>) -> Option<Loaded> {
         if let Err(why) = &loaded {
             self.env.write_log(
                 thread,
@@ -388,7 +424,7 @@ impl Core {
 
     /// The plugin for a new stream on a worker; a failed VM is loaded anew if the policy says so and the time has come
     /// (`PluginConfig::maybeReloadHandleIfNeeded` in Envoy's `common/wasm/wasm.cc`).
-    fn plugin(&self, number: usize) -> Option<Plugin> {
+    fn plugin(&self, number: usize) -> Option<Loaded> {
         let mut slot = lock(self.worker(number)?);
         let plugin = slot.plugin.clone()?;
         let settings = &self.env.settings;
@@ -427,25 +463,38 @@ impl fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// A new stream, to be walked step by step.
+    /// A new stream on a connection of its own, to be walked step by step.
     pub fn open(&self) -> Stream {
+        let attributes = self.core.env.settings.attributes.clone();
+        self.open_on(attributes, ConnectionState::default(), Protocol::default())
+    }
+
+    /// A new stream with these surroundings. Streams of one connection have its state in common.
+    pub fn open_on(&self, attributes: Attributes, connection: ConnectionState, protocol: Protocol) -> Stream {
+        let started = nanos(self.core.env.now());
+        let origin = Origin { attributes, connection, protocol, started };
         let plugin = self.core.plugin(self.number);
         let open = self.core.env.settings.failure_policy == FailurePolicy::Open;
         match plugin {
-            Some(Plugin { vm, root }) => {
+            Some(Loaded { vm, root }) => {
                 let filtered = {
                     let vm = lock(&vm);
                     !(open && vm.failed.is_some())
                 };
-                Stream::open(self.core.clone(), vm, root, filtered)
+                Stream::open(self.core.clone(), vm, root, filtered, origin)
             }
-            None => Stream::unfiltered(self.core.clone()),
+            None => Stream::unfiltered(self.core.clone(), origin),
         }
     }
 
     /// Sends a request, lets upstream answer it, and gives what the client gets.
+    ///
+    /// While the module holds the stream and waits for callouts, time moves on to their answers, for five
+    /// minutes at most. For nothing else does it move.
     pub fn send(&self, request: Request) -> Answer {
-        self.open().run(request)
+        let attributes =
+            request.attributes.clone().unwrap_or_else(|| self.core.env.settings.attributes.clone());
+        self.open_on(attributes, request.connection.clone(), request.protocol).run(request)
     }
 
     /// Why the VM of this worker has failed, if it has.

@@ -2,14 +2,18 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::environment::lock;
-use crate::exchange::{Exchange, Iteration, Reply, Report, Side};
+use crate::environment::{lock, nanos};
+use crate::exchange::{CLIENT_GONE, Exchange, Iteration, Origin, Reply, Report, Side, UPSTREAM_GONE};
 use crate::headers::{HeaderKind, HeaderMap};
 use crate::message::{Protocol, Request, Response, Seen, map};
 use crate::pairs::Pairs;
 use crate::proxy::Core;
 use crate::vm::Vm;
+
+/// How long a request waits for callouts, in simulated time: as long as Envoy lets a stream be idle.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How a stream stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -103,14 +107,20 @@ impl fmt::Debug for Stream {
 }
 
 impl Stream {
-    pub(crate) fn open(core: Arc<Core>, vm: Arc<Mutex<Vm>>, root: u32, filtered: bool) -> Self {
-        let id = lock(&vm).open(root, filtered);
+    pub(crate) fn open(
+        core: Arc<Core>,
+        vm: Arc<Mutex<Vm>>,
+        root: u32,
+        filtered: bool,
+        origin: Origin,
+    ) -> Self {
+        let id = lock(&vm).open(root, filtered, origin);
         Self { core, place: Place::Vm(vm, id) }
     }
 
-    pub(crate) fn unfiltered(core: Arc<Core>) -> Self {
+    pub(crate) fn unfiltered(core: Arc<Core>, origin: Origin) -> Self {
         let limit = core.env.settings.buffer_limit;
-        Self { core, place: Place::Bare(Box::new(Exchange::new(false, limit))) }
+        Self { core, place: Place::Bare(Box::new(Exchange::new(false, limit, origin))) }
     }
 
     /// The client sends headers. `end` says that nothing follows.
@@ -137,6 +147,11 @@ impl Stream {
                 && !exchange.local_reply
         });
         if expected {
+            let now = nanos(self.core.env.now());
+            self.note(|exchange| {
+                "via_upstream".clone_into(&mut exchange.details);
+                exchange.times.upstream_done = end.then_some(now);
+            });
             self.headers(Side::Response, map(HeaderKind::Response, headers), end);
         }
     }
@@ -144,6 +159,8 @@ impl Stream {
     /// Upstream sends a piece of the response's body.
     pub fn response_body(&mut self, piece: impl Into<Vec<u8>>, end: bool) {
         if self.upstream_speaks() {
+            let now = nanos(self.core.env.now());
+            self.note(|exchange| exchange.times.upstream_done = end.then_some(now));
             self.data(Side::Response, piece.into(), end);
         }
     }
@@ -151,12 +168,25 @@ impl Stream {
     /// Upstream sends trailers, which end the response.
     pub fn response_trailers(&mut self, trailers: &Pairs) {
         if self.upstream_speaks() {
+            let now = nanos(self.core.env.now());
+            self.note(|exchange| exchange.times.upstream_done = Some(now));
             self.trailers(Side::Response, map(HeaderKind::ResponseTrailers, trailers));
         }
     }
 
     /// The client goes away.
     pub fn reset(&mut self) {
+        if self.is_over() {
+            return;
+        }
+        self.note(|exchange| {
+            exchange.flags |= CLIENT_GONE;
+            "downstream_remote_disconnect".clone_into(&mut exchange.details);
+        });
+        self.end();
+    }
+
+    fn end(&mut self) {
         self.with(|vm, id| vm.reset(id), |exchange| exchange.response.sent.reset = true);
     }
 
@@ -168,8 +198,10 @@ impl Stream {
             return;
         }
         if self.look(|exchange| exchange.response.headers.is_some()) {
-            return self.reset();
+            self.note(|exchange| exchange.flags |= UPSTREAM_GONE);
+            return self.end();
         }
+        self.note(|exchange| exchange.flags |= UPSTREAM_GONE);
         let reply = Reply::of_host(
             503,
             "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
@@ -206,7 +238,8 @@ impl Stream {
 
     /// How the stream stands now.
     pub fn answer(&self) -> Answer {
-        let exchange = self.look(Exchange::clone);
+        let exchange =
+            self.view(Exchange::clone).unwrap_or_else(|| Exchange::new(false, 0, Origin::default()));
         let outcome = if exchange.response.sent.reset {
             Outcome::Reset
         } else if exchange.response.sent.ended {
@@ -228,7 +261,7 @@ impl Stream {
     /// Sends a request frame by frame, and upstream's answer when upstream has the request.
     pub(crate) fn run(mut self, request: Request) -> Answer {
         let head = request.is_head();
-        let Request { headers, pieces, trailers, protocol, upstream } = request;
+        let Request { headers, pieces, trailers, protocol, upstream, .. } = request;
         self.request_headers(&headers, pieces.is_empty() && trailers.is_empty());
         for (piece, end) in frames(pieces, protocol, !trailers.is_empty()) {
             self.request_body(piece, end);
@@ -236,11 +269,30 @@ impl Stream {
         if !trailers.is_empty() {
             self.request_trailers(&trailers);
         }
-        self.core.env.deliver_posts();
+        self.wait(|exchange| exchange.request.sent.ended);
         if !self.is_over() && self.look(|exchange| exchange.request.sent.ended) {
             self.respond(upstream, head);
+            self.wait(|_| false);
         }
         self.answer()
+    }
+
+    /// Lets the answers of callouts come until the stream is over, or as far as it should be.
+    fn wait(&self, far_enough: impl Fn(&Exchange) -> bool) {
+        let until = self.core.env.now().saturating_add(PATIENCE);
+        loop {
+            // What is due at this moment comes in any case.
+            self.core.advance_to(self.core.env.now());
+            if self.is_over() || self.look(&far_enough) {
+                return;
+            }
+            let next = match &self.place {
+                Place::Vm(vm, _) => lock(vm).next_delivery(),
+                Place::Bare(_) => None,
+            };
+            let Some(next) = next.filter(|next| *next <= until) else { return };
+            self.core.advance_to(next);
+        }
     }
 
     fn respond(&mut self, response: Response, head: bool) {
@@ -304,10 +356,24 @@ impl Stream {
         self.core.env.deliver_posts();
     }
 
-    fn look<T: Default>(&self, look: impl FnOnce(&Exchange) -> T) -> T {
+    fn look(&self, look: impl FnOnce(&Exchange) -> bool) -> bool {
+        self.view(look).unwrap_or_default()
+    }
+
+    /// The context lives as long as this handle, so there is always something to see.
+    fn view<T>(&self, look: impl FnOnce(&Exchange) -> T) -> Option<T> {
         match &self.place {
-            Place::Vm(vm, id) => lock(vm).exchange(*id).map(look).unwrap_or_default(),
-            Place::Bare(exchange) => look(exchange),
+            Place::Vm(vm, id) => lock(vm).exchange(*id).map(look),
+            Place::Bare(exchange) => Some(look(exchange)),
+        }
+    }
+
+    fn note(&mut self, note: impl FnOnce(&mut Exchange)) {
+        match &mut self.place {
+            Place::Vm(vm, id) => {
+                lock(vm).store.data_mut().exchange_mut(*id).map(note);
+            }
+            Place::Bare(exchange) => note(exchange),
         }
     }
 }

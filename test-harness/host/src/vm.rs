@@ -8,11 +8,13 @@ use wasmtime::{Func, Store, Trap, Val};
 
 use crate::Status;
 use crate::abi::{ALLOCATORS, CALLBACKS, Guest};
+use crate::clusters::{Callouts, Delivery, Event};
 use crate::environment::{Environment, LogLevel, Thread};
 use crate::exchange::{Exchange, Reply, Report, Side};
 use crate::headers::HeaderMap;
 use crate::metrics::Metrics;
 use crate::module::{AbiVersion, Module, line};
+use crate::properties::{self, Prototypes, Scope, StreamScope};
 use crate::shared::Listener;
 
 /// What a module has asked for and gets when its callback has returned.
@@ -30,6 +32,9 @@ pub(crate) struct Root {
     tick: Option<Tick>,
     /// `proxy_on_done` said "not yet"; the module will call `proxy_done`.
     finishing: bool,
+    /// What `proxy_get_status` gives.
+    status: (u32, Vec<u8>),
+    pub(crate) prototypes: Prototypes,
     /// A newer configuration has taken its place; it lives until its last stream is gone.
     retired: bool,
 }
@@ -43,6 +48,16 @@ struct Tick {
 pub(crate) enum Context {
     Root(Root),
     Stream { root: u32, exchange: Box<Exchange> },
+}
+
+/// What came of a callout, while the module is told.
+#[derive(Debug, Default)]
+struct Delivered {
+    root: u32,
+    http: Option<(HeaderMap, Vec<u8>, Option<HeaderMap>)>,
+    initial_metadata: Option<HeaderMap>,
+    trailing_metadata: Option<HeaderMap>,
+    message: Option<Vec<u8>>,
 }
 
 /// What host functions work on.
@@ -60,6 +75,8 @@ pub(crate) struct State {
     /// A local response was sent in this callback, whatever it returns.
     pub(crate) stop_iteration: bool,
     pub(crate) metrics: Metrics,
+    pub(crate) callouts: Callouts,
+    delivered: Delivered,
     /// The plugin configuration, while a callback runs that may read it.
     configuration: Option<Vec<u8>>,
     /// What callbacks of root contexts cost.
@@ -156,8 +173,53 @@ impl State {
         Ok(())
     }
 
+    /// What came of a callout, if it is the caller's own.
+    fn delivered(&self) -> Option<&Delivered> {
+        Some(&self.delivered).filter(|delivered| delivered.root == self.root_of(self.context()))
+    }
+
+    /// The status of the last callout that failed or closed: of the root context, where callouts arrive.
+    pub(crate) fn status(&self) -> (u32, Vec<u8>) {
+        match self.contexts.get(&self.context()) {
+            Some(Context::Root(root)) => root.status.clone(),
+            _ => (0, Vec::new()),
+        }
+    }
+
+    /// A property.
+    pub(crate) fn property(&self, path: &[u8]) -> Result<Vec<u8>, Status> {
+        let stream = self.exchange(self.context()).map(|exchange| StreamScope {
+            attributes: &exchange.attributes,
+            progress: exchange,
+            filter_state: &exchange.filter_state,
+        });
+        properties::get(path, Scope { plugin: &self.env.settings.plugin, stream })
+    }
+
+    pub(crate) fn set_property(&mut self, path: &[u8], value: &[u8]) -> Result<(), Status> {
+        let context = self.context();
+        let root = self.root_of(context);
+        let declared =
+            self.root_mut(root).map(|root| std::mem::take(&mut root.prototypes)).unwrap_or_default();
+        let set = match self.exchange_mut(context) {
+            Some(exchange) => exchange.filter_state.set_property(path, value, &declared),
+            None => Err(Status::NotFound),
+        };
+        if let Some(root) = self.root_mut(root) {
+            root.prototypes = declared;
+        }
+        set
+    }
+
     /// A header map to read.
     pub(crate) fn map(&self, map: u32) -> Option<&HeaderMap> {
+        match map {
+            4 => return self.delivered()?.initial_metadata.as_ref(),
+            5 => return self.delivered()?.trailing_metadata.as_ref(),
+            6 => return self.delivered()?.http.as_ref().map(|(headers, ..)| headers),
+            7 => return self.delivered()?.http.as_ref()?.2.as_ref(),
+            _ => {}
+        }
         let exchange = self.exchange(self.context())?;
         let (request, response) = (&exchange.request, &exchange.response);
         let (map, shown) = match map {
@@ -174,6 +236,9 @@ impl State {
     /// A header map to change.
     pub(crate) fn map_mut(&mut self, map: u32) -> Option<&mut HeaderMap> {
         let context = self.context();
+        if map >= 4 {
+            return self.delivered_map_mut(map);
+        }
         let exchange = self.exchange_mut(context)?;
         let (request, response) = (&mut exchange.request, &mut exchange.response);
         let (map, shown) = match map {
@@ -184,6 +249,17 @@ impl State {
             _ => return None,
         };
         map.as_mut().filter(|_| shown)
+    }
+
+    fn delivered_map_mut(&mut self, map: u32) -> Option<&mut HeaderMap> {
+        self.delivered()?;
+        let delivered = &mut self.delivered;
+        match map {
+            4 => delivered.initial_metadata.as_mut(),
+            5 => delivered.trailing_metadata.as_mut(),
+            6 => delivered.http.as_mut().map(|(headers, ..)| headers),
+            _ => delivered.http.as_mut()?.2.as_mut(),
+        }
     }
 
     /// The first value of a header, with the statuses of `getHeaderMapValue`.
@@ -203,7 +279,11 @@ impl State {
             1 => Ok(exchange.map(|exchange| exchange.response.body()).unwrap_or_default()),
             // TCP connections and call data: there are none, which Envoy shows as empty.
             2 | 3 | 8 => Ok(&[]),
-            4 | 5 => Err(Status::NotFound),
+            4 => {
+                let http = self.delivered().and_then(|delivered| delivered.http.as_ref());
+                http.map(|(_, body, _)| body.as_slice()).ok_or(Status::NotFound)
+            }
+            5 => Ok(self.delivered().and_then(|delivered| delivered.message.as_deref()).unwrap_or_default()),
             6 => Ok(&self.env.settings.vm_configuration),
             7 => self.configuration.as_deref().ok_or(Status::NotFound),
             _ => Err(Status::BadArgument),
@@ -263,6 +343,8 @@ impl Vm {
             after: VecDeque::new(),
             stop_iteration: false,
             metrics: Metrics::new(env.stats.clone()),
+            callouts: Callouts::new(env.clusters.clone()),
+            delivered: Delivered::default(),
             configuration: None,
             report: Report::default(),
         };
@@ -364,6 +446,7 @@ impl Vm {
     pub(crate) fn delete_root(&mut self, root: u32) {
         self.call(root, "proxy_on_delete", &[root]);
         self.store.data_mut().contexts.remove(&root);
+        self.store.data_mut().callouts.forget_context(root);
         self.run_after();
     }
 
@@ -408,6 +491,75 @@ impl Vm {
             self.call(context, "proxy_on_queue_ready", &[context, token]);
             self.run_after();
         }
+    }
+
+    /// When something is due in this VM: a tick, or the answer of a callout.
+    pub(crate) fn next_event(&self) -> Option<Duration> {
+        [self.next_tick(), self.next_delivery()].into_iter().flatten().min()
+    }
+
+    /// When the next answer of a callout is due.
+    pub(crate) fn next_delivery(&self) -> Option<Duration> {
+        self.store.data().callouts.next_due()
+    }
+
+    /// Tells the module what has come of its callouts until now, one by one.
+    pub(crate) fn deliver(&mut self) {
+        let now = self.store.data().env.now();
+        while let Some(delivery) = self.store.data_mut().callouts.next_delivery(now) {
+            self.tell(delivery);
+        }
+    }
+
+    fn tell(&mut self, delivery: Delivery) {
+        let Delivery { context, token, event } = delivery;
+        let state = self.store.data_mut();
+        let Some(root) = state.root_mut(context) else { return };
+        let count = |map: &HeaderMap| u32::try_from(map.len()).unwrap_or(u32::MAX);
+        let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let mut delivered = Delivered { root: context, ..Delivered::default() };
+        let mut broken = false;
+        let (callback, arguments) = match event {
+            Event::HttpResponse { headers, body, trailers } => {
+                let counts = [count(&headers), size(&body), trailers.as_ref().map_or(0, count)];
+                delivered.http = Some((headers, body, trailers));
+                ("proxy_on_http_call_response", [&[context, token], &counts[..]].concat())
+            }
+            Event::HttpFailure => {
+                root.status = (Status::BrokenConnection.code(), b"reset".to_vec());
+                broken = true;
+                ("proxy_on_http_call_response", vec![context, token, 0, 0, 0])
+            }
+            Event::GrpcInitialMetadata(metadata) => {
+                let arguments = vec![context, token, count(&metadata)];
+                delivered.initial_metadata = Some(metadata);
+                ("proxy_on_grpc_receive_initial_metadata", arguments)
+            }
+            Event::GrpcMessage(message) => {
+                let arguments = vec![context, token, size(&message)];
+                delivered.message = Some(message);
+                ("proxy_on_grpc_receive", arguments)
+            }
+            Event::GrpcTrailingMetadata(metadata) => {
+                let arguments = vec![context, token, count(&metadata)];
+                delivered.trailing_metadata = Some(metadata);
+                ("proxy_on_grpc_receive_trailing_metadata", arguments)
+            }
+            Event::GrpcClose { status, message } => {
+                root.status = (status, message);
+                broken = true;
+                ("proxy_on_grpc_close", vec![context, token, status])
+            }
+        };
+        state.delivered = delivered;
+        self.call(context, callback, &arguments);
+        let state = self.store.data_mut();
+        state.delivered = Delivered::default();
+        // The number stays, the text does not.
+        if let Some(root) = state.root_mut(context).filter(|_| broken) {
+            root.status.1.clear();
+        }
+        self.run_after();
     }
 
     /// The bytes of linear memory.

@@ -5,9 +5,11 @@
 //! `source/extensions/common/wasm/context.cc` in Envoy.
 
 mod buffers;
+mod calls;
 mod general;
 mod guest;
 mod maps;
+mod properties;
 mod shared;
 mod streams;
 mod wasi;
@@ -40,6 +42,8 @@ pub(crate) fn functions(engine: &Engine, abi: AbiVersion) -> wasmtime::Result<Fu
     maps::register(&mut functions)?;
     buffers::register(&mut functions)?;
     shared::register(&mut functions)?;
+    properties::register(&mut functions)?;
+    calls::register(&mut functions)?;
     streams::register(&mut functions, abi)?;
     wasi::register(&mut functions)?;
     Ok(functions)

@@ -312,26 +312,27 @@ impl Callouts {
 
     /// What has happened until now, in order. Each thing is given once.
     pub fn due(&mut self, now: Duration) -> Vec<Delivery> {
-        let mut deliveries = Vec::new();
-        while let Some(entry) = self.agenda.first_entry()
-            && entry.key().0 <= now
-        {
-            let (delivery, after) = entry.remove();
-            match after {
-                After::Stay => {}
-                After::Forget => drop(self.open.remove(&delivery.token)),
-                After::RemoteClosed => {
-                    if let Some(open) = self.open.get_mut(&delivery.token) {
-                        open.remote_closed = true;
-                        if open.local_closed {
-                            self.open.remove(&delivery.token);
-                        }
+        std::iter::from_fn(|| self.next_delivery(now)).collect()
+    }
+
+    /// The first thing that has happened until now. What the module does about it may undo the next: a caller that
+    /// delivers takes them one by one.
+    pub fn next_delivery(&mut self, now: Duration) -> Option<Delivery> {
+        let entry = self.agenda.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let (delivery, after) = entry.remove();
+        match after {
+            After::Stay => {}
+            After::Forget => drop(self.open.remove(&delivery.token)),
+            After::RemoteClosed => {
+                if let Some(open) = self.open.get_mut(&delivery.token) {
+                    open.remote_closed = true;
+                    if open.local_closed {
+                        self.open.remove(&delivery.token);
                     }
                 }
             }
-            deliveries.push(delivery);
         }
-        deliveries
+        Some(delivery)
     }
 
     /// When the next thing happens, if anything is planned.

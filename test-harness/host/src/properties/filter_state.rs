@@ -111,7 +111,7 @@ impl ConnectionState {
 }
 
 /// The filter state of one stream.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct FilterState {
     own: Objects,
     connection: ConnectionState,
