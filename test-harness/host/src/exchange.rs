@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::headers::{HeaderKind, HeaderMap};
 use crate::message::Protocol;
 use crate::pairs::Pairs;
-use crate::properties::{Attributes, ConnectionState, FilterState, Progress};
+use crate::properties::{Attributes, ConnectionState, FilterState, Progress, Prototypes};
 
 /// The two halves of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -186,6 +186,7 @@ pub(crate) struct Origin {
 pub(crate) struct Exchange {
     pub(crate) attributes: Attributes,
     pub(crate) filter_state: FilterState,
+    pub(crate) prototypes: Prototypes,
     pub(crate) protocol: Protocol,
     pub(crate) times: Times,
     /// Envoy's response flags.
@@ -215,6 +216,7 @@ impl Exchange {
         Self {
             attributes: origin.attributes,
             filter_state: FilterState::new(origin.connection),
+            prototypes: Prototypes::default(),
             protocol: origin.protocol,
             times: Times { started: origin.started, ..Times::default() },
             flags: 0,

@@ -196,6 +196,14 @@ impl State {
         properties::get(path, Scope { plugin: &self.env.settings.plugin, stream })
     }
 
+    /// What was declared in a context. Declarations of streams are kept and have no effect.
+    pub(crate) fn prototypes_mut(&mut self, context: u32) -> Option<&mut Prototypes> {
+        Some(match self.contexts.get_mut(&context)? {
+            Context::Root(root) => &mut root.prototypes,
+            Context::Stream { exchange, .. } => &mut exchange.prototypes,
+        })
+    }
+
     pub(crate) fn set_property(&mut self, path: &[u8], value: &[u8]) -> Result<(), Status> {
         let context = self.context();
         let root = self.root_of(context);

@@ -50,6 +50,7 @@ fn asking() -> Module {
     )
 }
 
+#[expect(clippy::expect_used, reason = "a helper of tests")]
 fn ask(answer: From) -> (Proxy, bartizan_host::Answer) {
     let proxy = Proxy::builder(&asking()).allow_on_headers_stop_iteration(true).start().expect("starts");
     proxy.clusters().add_answers("auth", [answer]);
@@ -148,4 +149,22 @@ fn properties_are_read_and_set() {
     assert_eq!(lines(&proxy), ["", "", ""], "root contexts have no connection");
     proxy.worker(0).send(Request::get("/").peer(([192, 0, 2, 7], 1234)));
     assert_eq!(lines(&proxy), ["192.0.2.7:1234", "", "value"]);
+}
+
+#[test]
+fn foreign_functions_are_there_and_unknown_ones_are_not_found() {
+    let module = module(
+        &imports(&[("call_foreign_function", 6), ("log", 3)]),
+        r#"
+    (data (i32.const 16) "compress") (data (i32.const 32) "uncompress") (data (i32.const 48) "hello") (data (i32.const 64) "dance")
+    (func (export "proxy_on_vm_start") (param i32 i32) (result i32)
+        (drop (call $call_foreign_function (i32.const 16) (i32.const 8) (i32.const 48) (i32.const 5) (i32.const 96) (i32.const 100)))
+        (drop (call $call_foreign_function (i32.const 32) (i32.const 10)
+            (i32.load (i32.const 96)) (i32.load (i32.const 100)) (i32.const 104) (i32.const 108)))
+        (drop (call $log (i32.const 2) (i32.load (i32.const 104)) (i32.load (i32.const 108))))
+        (i32.eq (i32.const 1)
+            (call $call_foreign_function (i32.const 64) (i32.const 5) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))))"#,
+    );
+    let proxy = Proxy::builder(&module).start().expect("unknown functions are not found");
+    assert_eq!(lines(&proxy), ["hello", "hello", "hello"]);
 }

@@ -6,6 +6,7 @@
 
 mod buffers;
 mod calls;
+mod foreign;
 mod general;
 mod guest;
 mod maps;
@@ -44,6 +45,7 @@ pub(crate) fn functions(engine: &Engine, abi: AbiVersion) -> wasmtime::Result<Fu
     shared::register(&mut functions)?;
     properties::register(&mut functions)?;
     calls::register(&mut functions)?;
+    foreign::register(&mut functions)?;
     streams::register(&mut functions, abi)?;
     wasi::register(&mut functions)?;
     Ok(functions)
