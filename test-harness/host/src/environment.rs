@@ -14,6 +14,9 @@ use crate::random::Random;
 use crate::shared::{Listener, SharedData, SharedQueues};
 use crate::vm::Vm;
 
+/// How many log lines are kept: the oldest are forgotten, so that long runs need no more memory.
+const REMEMBERED_LINES: usize = 65_536;
+
 /// The levels of log lines, with the numbers of the ABI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LogLevel {
@@ -113,6 +116,12 @@ pub(crate) struct Settings {
     pub(crate) log_level: LogLevel,
 }
 
+#[derive(Debug, Default)]
+struct Log {
+    written: u64,
+    lines: VecDeque<LogLine>,
+}
+
 /// Handles on everything the VMs of a proxy share.
 #[derive(Debug, Clone)]
 pub(crate) struct Environment {
@@ -124,7 +133,7 @@ pub(crate) struct Environment {
     pub(crate) faults: Faults,
     /// Nanoseconds since 1970.
     now: Arc<AtomicU64>,
-    log: Arc<Mutex<Vec<LogLine>>>,
+    log: Arc<Mutex<Log>>,
     random: Arc<Mutex<Random>>,
     posts: Arc<Mutex<VecDeque<(Listener, u32)>>>,
     vms: Arc<Mutex<BTreeMap<u64, Weak<Mutex<Vm>>>>>,
@@ -160,15 +169,32 @@ impl Environment {
 
     pub(crate) fn write_log(&self, thread: Thread, level: LogLevel, message: &[u8]) {
         let message = String::from_utf8_lossy(message).into_owned();
-        lock(&self.log).push(LogLine { at: self.now(), thread, level, message });
+        let mut log = lock(&self.log);
+        if log.lines.len() == REMEMBERED_LINES {
+            log.lines.pop_front();
+        }
+        log.written = log.written.saturating_add(1);
+        log.lines.push_back(LogLine { at: self.now(), thread, level, message });
     }
 
     pub(crate) fn log(&self) -> Vec<LogLine> {
-        lock(&self.log).clone()
+        lock(&self.log).lines.iter().cloned().collect()
     }
 
     pub(crate) fn take_log(&self) -> Vec<LogLine> {
-        std::mem::take(&mut *lock(&self.log))
+        std::mem::take(&mut lock(&self.log).lines).into()
+    }
+
+    /// How many lines there have ever been.
+    pub(crate) fn log_position(&self) -> u64 {
+        lock(&self.log).written
+    }
+
+    /// The lines since a position, as far as they are still there.
+    pub(crate) fn log_since(&self, position: u64) -> Vec<LogLine> {
+        let log = lock(&self.log);
+        let new = usize::try_from(log.written.saturating_sub(position)).unwrap_or(usize::MAX);
+        log.lines.iter().skip(log.lines.len().saturating_sub(new)).cloned().collect()
     }
 
     pub(crate) fn fill_random(&self, bytes: &mut [u8]) {

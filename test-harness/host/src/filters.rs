@@ -357,6 +357,8 @@ impl Vm {
             return;
         };
         exchange.created = true;
+        // What the module asks for here counts as asked for in the callback for headers, which follows.
+        exchange.request.in_call = true;
         if self.failed.is_none() {
             self.call(id, "proxy_on_context_create", &[id, root]);
             self.run_after();

@@ -61,10 +61,13 @@ impl Request {
         Self::new("POST", path)
     }
 
-    /// Adds a header. A pseudo-header replaces the one that is there.
+    /// Adds a header. A pseudo-header replaces the one that is there; `host` is `:authority`.
     #[must_use]
     pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
-        let (name, value) = (name.as_ref().to_ascii_lowercase(), value.as_ref().to_vec());
+        let (mut name, value) = (name.as_ref().to_ascii_lowercase(), value.as_ref().to_vec());
+        if name == b"host" {
+            name = b":authority".to_vec();
+        }
         match self.headers.iter_mut().find(|(other, _)| name.starts_with(b":") && *other == name) {
             Some((_, present)) => *present = value,
             None => self.headers.push((name, value)),

@@ -284,9 +284,9 @@ impl Proxy {
         if lock(&core.configuration).as_ref() == Some(&configuration) {
             return Ok(());
         }
-        let logged = core.env.log().len();
+        let position = core.env.log_position();
         core.load(Thread::Canary, &configuration)
-            .map_err(|why| Refused { why, log: core.env.log().into_iter().skip(logged).collect() })?;
+            .map_err(|why| Refused { why, log: core.env.log_since(position) })?;
         *lock(&core.configuration) = Some(configuration.clone());
         for slot in &core.slots {
             let mut slot = lock(slot);
@@ -329,7 +329,7 @@ impl Proxy {
         core.advance_to(core.env.now().saturating_add(by));
     }
 
-    /// All lines logged so far.
+    /// All lines logged so far; of very many, the last 65,536.
     pub fn log(&self) -> Vec<LogLine> {
         self.core.env.log()
     }
@@ -383,13 +383,22 @@ impl Core {
         Ok(Loaded { vm, root })
     }
 
-    /// Moves time step by step.
+    /// Moves time step by step. A module that calls out again on each answer, and is answered at once, would keep
+    /// time from moving; it is left alone after a thousand rounds.
     pub(crate) fn advance_to(&self, until: Duration) {
+        let mut rounds = 0_u32;
         loop {
             self.env.deliver_posts();
             let vms = self.vms();
             let next = vms.iter().filter_map(|(_, vm)| lock(vm).next_event()).min();
             let Some(due) = next.filter(|due| *due <= until) else { break };
+            rounds = if due > self.env.now() { 0 } else { rounds.saturating_add(1) };
+            if rounds > 1000 {
+                let message =
+                    b"the module calls out without end, and time does not get on; give the answers a latency";
+                self.env.write_log(Thread::Main, LogLevel::Error, message);
+                break;
+            }
             self.env.set_now(due);
             for (_, vm) in vms {
                 let mut vm = lock(&vm);

@@ -511,10 +511,12 @@ impl Vm {
         self.store.data().callouts.next_due()
     }
 
-    /// Tells the module what has come of its callouts until now, one by one.
+    /// Tells the module what has come of its callouts until now, one by one. What it calls out meanwhile waits
+    /// for the next round.
     pub(crate) fn deliver(&mut self) {
         let now = self.store.data().env.now();
-        while let Some(delivery) = self.store.data_mut().callouts.next_delivery(now) {
+        for _ in 0..self.store.data().callouts.len().saturating_add(1) {
+            let Some(delivery) = self.store.data_mut().callouts.next_delivery(now) else { return };
             self.tell(delivery);
         }
     }

@@ -168,3 +168,21 @@ fn foreign_functions_are_there_and_unknown_ones_are_not_found() {
     let proxy = Proxy::builder(&module).start().expect("unknown functions are not found");
     assert_eq!(lines(&proxy), ["hello", "hello", "hello"]);
 }
+
+#[test]
+fn a_module_that_calls_out_without_end_does_not_hang_the_test() {
+    let module = module(
+        &imports(&[("http_call", 10)]),
+        r#"
+    (data (i32.const 16) "auth")
+    (data (i32.const 64) "\03\00\00\00\07\00\00\00\03\00\00\00\05\00\00\00\02\00\00\00\0a\00\00\00\01\00\00\00:method\00GET\00:path\00/a\00:authority\00h\00")
+    (func $again (drop (call $http_call (i32.const 16) (i32.const 4) (i32.const 64) (i32.const 62) (i32.const 0)
+        (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 500) (i32.const 200))))
+    (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (call $again) (i32.const 0))
+    (func (export "proxy_on_http_call_response") (param i32 i32 i32 i32 i32) (call $again))"#,
+    );
+    let proxy = Proxy::builder(&module).start().expect("starts");
+    proxy.clusters().add_answers("auth", [From::status(200)]);
+    assert_eq!(proxy.worker(0).send(Request::get("/")).status(), 200);
+    assert!(proxy.log().iter().any(|line| line.message.contains("calls out without end")));
+}

@@ -76,7 +76,7 @@ fn a_refusal_runs_the_modules_own_response_callbacks() {
     assert_eq!((answer.status(), answer.body()), (403, &b"no"[..]));
     assert_eq!(answer.header("x-seen"), Some(&b"1"[..]));
     assert_eq!(answer.header("content-type"), Some(&b"text/plain"[..]));
-    assert_eq!(answer.details(), "too_bad");
+    assert_eq!(answer.details(), "too__bad");
     assert!(answer.is_local_reply());
     assert_eq!(answer.upstream(), None);
     let order =
@@ -217,6 +217,20 @@ fn upstream_going_away_is_503_before_it_answered_and_a_reset_behind() {
     stream.response_headers(&vec![(b":status".to_vec(), b"200".to_vec())], false);
     stream.upstream_reset();
     assert_eq!((stream.answer().status(), stream.answer().outcome()), (200, Outcome::Reset));
+}
+
+#[test]
+fn a_refusal_while_the_context_is_made_does_not_keep_the_headers_from_the_module() {
+    let module = module(
+        &imports(&[("send_local_response", 8)]),
+        r#"(func (export "proxy_on_context_create") (param i32 i32)
+               (if (local.get 1) (then (drop (call $send_local_response (i32.const 403) (i32.const 0) (i32.const 0)
+                   (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const -1))))))
+           (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))"#,
+    );
+    let answer = start(&module).worker(0).send(Request::get("/"));
+    assert_eq!((answer.status(), answer.upstream()), (403, None));
+    assert_eq!(names(&answer), ["context_create", "request_headers"]);
 }
 
 #[test]

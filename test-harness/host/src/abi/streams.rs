@@ -20,7 +20,7 @@ pub(super) fn register(functions: &mut Functions, abi: AbiVersion) -> wasmtime::
             let reply = Reply {
                 status,
                 // White space would break the fields of an access log: `replaceAllEmptySpace`.
-                details: String::from_utf8_lossy(&details).split_whitespace().collect::<Vec<_>>().join("_"),
+                details: String::from_utf8_lossy(&details).replace(|c: char| c.is_ascii_whitespace(), "_"),
                 body,
                 headers: pairs::decode(&headers),
                 // SDKs give -1 if the module chose none; `WellKnownGrpcStatus` ends at 16.
