@@ -11,6 +11,7 @@ use crate::faults::Faults;
 use crate::metrics::Stats;
 use crate::properties::{Attributes, Plugin};
 use crate::random::Random;
+use crate::schedule::{self, Race};
 use crate::shared::{Listener, SharedData, SharedQueues};
 use crate::vm::Vm;
 
@@ -138,6 +139,8 @@ pub(crate) struct Environment {
     posts: Arc<Mutex<VecDeque<(Listener, u32)>>>,
     vms: Arc<Mutex<BTreeMap<u64, Weak<Mutex<Vm>>>>>,
     next_vm: Arc<AtomicU64>,
+    /// The race that is on, if one is.
+    race: Arc<Mutex<Option<Arc<Race>>>>,
 }
 
 impl Environment {
@@ -155,6 +158,7 @@ impl Environment {
             posts: Arc::default(),
             vms: Arc::default(),
             next_vm: Arc::new(AtomicU64::new(1)),
+            race: Arc::default(),
         }
     }
 
@@ -217,8 +221,36 @@ impl Environment {
         lock(&self.posts).push_back((listener, token));
     }
 
-    /// Tells listeners of new items. No VM may be locked by the caller.
+    pub(crate) fn begin_race(&self, race: Arc<Race>) {
+        *lock(&self.race) = Some(race);
+    }
+
+    pub(crate) fn end_race(&self) {
+        *lock(&self.race) = None;
+    }
+
+    /// In a race, one thread does not touch what belongs to another, and time stands still.
+    pub(crate) fn is_racing(&self) -> bool {
+        lock(&self.race).is_some()
+    }
+
+    /// A module is about to call a host function.
+    pub(crate) fn cross(&self, thread: Thread, function: &str) {
+        if let Thread::Worker(who) = thread
+            && schedule::is_crossing(function)
+        {
+            let race = lock(&self.race).clone();
+            if let Some(race) = race {
+                race.pass(who);
+            }
+        }
+    }
+
+    /// Tells listeners of new items. No VM may be locked by the caller. In a race it waits until that is over.
     pub(crate) fn deliver_posts(&self) {
+        if self.is_racing() {
+            return;
+        }
         loop {
             let post = lock(&self.posts).pop_front();
             let Some((listener, token)) = post else { return };

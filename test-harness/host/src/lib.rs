@@ -30,6 +30,7 @@ pub mod properties;
 pub mod protobuf;
 mod proxy;
 mod random;
+mod schedule;
 pub mod shared;
 pub mod status;
 mod stream;

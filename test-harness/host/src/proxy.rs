@@ -14,6 +14,7 @@ use crate::metrics::Stats;
 use crate::module::Module;
 use crate::properties::{Attributes, Connection, ConnectionState, Node, Plugin};
 use crate::random::Random;
+use crate::schedule::Race;
 use crate::shared::{SharedData, SharedQueues};
 use crate::stream::{Answer, Stream};
 use crate::vm::Vm;
@@ -281,6 +282,10 @@ impl Proxy {
     pub fn configure(&self, configuration: impl Into<Vec<u8>>) -> Result<(), Refused> {
         let configuration = configuration.into();
         let core = &*self.core;
+        if core.env.is_racing() {
+            let why = "the configuration cannot change in the middle of a race".to_owned();
+            return Err(Refused { why, log: Vec::new() });
+        }
         if lock(&core.configuration).as_ref() == Some(&configuration) {
             return Ok(());
         }
@@ -327,6 +332,52 @@ impl Proxy {
     pub fn advance(&self, by: Duration) {
         let core = &*self.core;
         core.advance_to(core.env.now().saturating_add(by));
+    }
+
+    /// Runs jobs at the same time, each on a worker: the first on worker 0 and so on, and again from the first if there
+    /// are more jobs than workers. Gives what they give, in their order.
+    ///
+    /// Before each call of a module to shared data or a queue the seed decides who goes on, so that the same seed
+    /// gives the same order. A job may use the worker it is given and nothing else of the proxy. Until all are done
+    /// time stands still, answers of callouts and news of queues wait, and configurations are refused.
+    ///
+    /// A job that panics lets the others end, and then panics here.
+    pub fn race<T: Send, J: FnOnce(&Worker) -> T + Send>(&self, seed: u64, jobs: Vec<J>) -> Vec<T> {
+        let mut lanes: Vec<Vec<(usize, J)>> = Vec::new();
+        for (place, job) in jobs.into_iter().enumerate() {
+            let lane = place.checked_rem(self.workers()).unwrap_or(0);
+            match lanes.get_mut(lane) {
+                Some(lane) => lane.push((place, job)),
+                None => lanes.push(vec![(place, job)]),
+            }
+        }
+        let race = Arc::new(Race::new(seed, lanes.len()));
+        self.core.env.begin_race(race.clone());
+        let ends: Vec<std::thread::Result<Vec<(usize, T)>>> = std::thread::scope(|scope| {
+            let lanes: Vec<_> = lanes
+                .into_iter()
+                .enumerate()
+                .map(|(number, lane)| {
+                    let (race, worker) = (race.clone(), self.worker(number));
+                    scope.spawn(move || {
+                        let _turn = race.enter(number);
+                        lane.into_iter().map(|(place, job)| (place, job(&worker))).collect()
+                    })
+                })
+                .collect();
+            lanes.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+        });
+        self.core.env.end_race();
+        self.core.env.deliver_posts();
+        let mut results = Vec::new();
+        for end in ends {
+            match end {
+                Ok(some) => results.extend(some),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        results.sort_by_key(|(place, _)| *place);
+        results.into_iter().map(|(_, result)| result).collect()
     }
 
     /// All lines logged so far; of very many, the last 65,536.
@@ -386,6 +437,9 @@ impl Core {
     /// Moves time step by step. A module that calls out again on each answer, and is answered at once, would keep
     /// time from moving; it is left alone after a thousand rounds.
     pub(crate) fn advance_to(&self, until: Duration) {
+        if self.env.is_racing() {
+            return;
+        }
         let mut rounds = 0_u32;
         loop {
             self.env.deliver_posts();

@@ -283,7 +283,7 @@ impl Stream {
         loop {
             // What is due at this moment comes in any case.
             self.core.advance_to(self.core.env.now());
-            if self.is_over() || self.look(&far_enough) {
+            if self.is_over() || self.look(&far_enough) || self.core.env.is_racing() {
                 return;
             }
             let next = match &self.place {

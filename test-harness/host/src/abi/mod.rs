@@ -59,6 +59,7 @@ fn answer(
 ) -> wasmtime::Result<u32> {
     let state = caller.data_mut();
     state.count_call(name);
+    state.env.cross(state.thread, name);
     if let Some(status) = state.env.faults.strike(name) {
         return Ok(status.code());
     }
