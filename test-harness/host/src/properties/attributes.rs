@@ -182,7 +182,7 @@ pub struct Upstream {
     pub transport_failure_reason: String,
     /// `upstream.cx_pool_ready_duration`.
     pub pool_ready: Option<Duration>,
-    /// `xds.upstream_host_metadata`.
+    /// `xds.upstream_host_metadata`. A host without any is not `NotFound` but `SerializationFailure`.
     pub metadata: Option<Metadata>,
 }
 

@@ -4,7 +4,9 @@
 //! `source/extensions/filters/common/expr`, `source/common/stream_info/filter_state_impl.cc`.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::value::Value;
@@ -94,8 +96,8 @@ impl Prototypes {
 enum Object {
     /// A property that a module set.
     Property { prototype: Prototype, value: Vec<u8> },
-    /// An object of Envoy's own, in the form in which it is read.
-    Envoy(Value),
+    /// An object of Envoy's own, in the form in which it is read, if it can be read.
+    Envoy(Option<Value>),
 }
 
 type Objects = BTreeMap<Vec<u8>, Object>;
@@ -147,13 +149,17 @@ impl FilterState {
 
     /// Sets an object of Envoy's own (`set_envoy_filter_state`).
     ///
-    /// Envoy knows the names that its extensions register. These are here, with what they take: texts for
-    /// `envoy.string`, `envoy.hashable_string`, `envoy.tcp_proxy.cluster`, `envoy.tcp_proxy.disable_tunneling`,
-    /// `envoy.network.upstream_server_name`, `envoy.network.upstream_subject_alt_names`,
-    /// `envoy.network.application_protocols` and `envoy.upstream.dynamic_host`; numbers for
-    /// `envoy.tcp_proxy.per_connection_idle_timeout_ms`, `envoy.ratelimit.hits_addend` and `envoy.upstream.dynamic_port`;
-    /// an address with a port for `envoy.network.transport_socket.original_dst_address` and an address without one for
-    /// `envoy.network.ip`.
+    /// Envoy knows the names that its extensions register. These are here, with what Envoy 1.40.0 takes and gives back:
+    ///
+    /// - texts for `envoy.string`, `envoy.hashable_string`, `envoy.tcp_proxy.cluster`,
+    ///   `envoy.network.upstream_server_name`, `envoy.network.upstream_subject_alt_names`,
+    ///   `envoy.network.network_namespace` and `envoy.upstream.dynamic_host`;
+    /// - any text for `envoy.network.application_protocols`, which cannot be read, and for
+    ///   `envoy.tcp_proxy.disable_tunneling`, which reads `true` or else `false`;
+    /// - numbers for `envoy.tcp_proxy.per_connection_idle_timeout_ms`, `envoy.ratelimit.hits_addend` and
+    ///   `envoy.upstream.dynamic_port`, which may be larger than a port;
+    /// - an address with a port for `envoy.network.transport_socket.original_dst_address`, which has the fields `ip` and
+    ///   `port`, and an address without one for `envoy.network.ip`, which reads with a port of zero.
     ///
     /// If the name is there with the other life span nothing is set, without an error: Envoy logs a bug of its own.
     ///
@@ -190,7 +196,7 @@ impl FilterState {
                 StateType::Protobuf | StateType::FlatBuffers => Err(Status::Unimplemented),
                 StateType::Bytes | StateType::Text => Ok(Value::Text(value.clone())),
             },
-            Object::Envoy(value) => Ok(value.clone()),
+            Object::Envoy(value) => value.clone().ok_or(Status::NotFound),
         })
     }
 
@@ -206,27 +212,38 @@ fn property_key(path: &[u8]) -> Vec<u8> {
     [b"wasm.", path].concat()
 }
 
-/// An object from bytes, as the factory of that name makes it.
-fn envoy_object(name: &[u8], value: &[u8]) -> Result<Value, Status> {
-    let text = std::str::from_utf8(value).ok();
-    let taken = match name {
+/// An object from bytes, as the factory of that name makes it; `None` if it cannot be read.
+fn envoy_object(name: &[u8], value: &[u8]) -> Result<Option<Value>, Status> {
+    let text = std::str::from_utf8(value).map_err(|_| Status::BadArgument)?;
+    Ok(Some(match name {
         b"envoy.string"
         | b"envoy.hashable_string"
         | b"envoy.tcp_proxy.cluster"
-        | b"envoy.tcp_proxy.disable_tunneling"
         | b"envoy.network.upstream_server_name"
         | b"envoy.network.upstream_subject_alt_names"
-        | b"envoy.network.application_protocols"
-        | b"envoy.upstream.dynamic_host" => true,
+        | b"envoy.network.network_namespace"
+        | b"envoy.upstream.dynamic_host" => Value::text(text),
+        b"envoy.network.application_protocols" => return Ok(None),
+        b"envoy.tcp_proxy.disable_tunneling" => Value::text((text == "true").to_string()),
         b"envoy.tcp_proxy.per_connection_idle_timeout_ms" | b"envoy.ratelimit.hits_addend" => {
-            text.is_some_and(|text| text.parse::<u64>().is_ok())
+            number::<u64>(text)?
         }
-        b"envoy.upstream.dynamic_port" => text.is_some_and(|text| text.parse::<u16>().is_ok()),
+        b"envoy.upstream.dynamic_port" => number::<u32>(text)?,
         b"envoy.network.transport_socket.original_dst_address" => {
-            text.is_some_and(|text| text.parse::<SocketAddr>().is_ok())
+            let address: SocketAddr = text.parse().map_err(|_| Status::BadArgument)?;
+            let fields =
+                [("ip", Value::text(address.ip().to_string())), ("port", Value::Int(address.port().into()))];
+            Value::Object(fields.into())
         }
-        b"envoy.network.ip" => text.is_some_and(|text| text.parse::<IpAddr>().is_ok()),
+        b"envoy.network.ip" => {
+            let address: IpAddr = text.parse().map_err(|_| Status::BadArgument)?;
+            Value::text(SocketAddr::new(address, 0).to_string())
+        }
         _ => return Err(Status::NotFound),
-    };
-    if taken { Ok(Value::text(value)) } else { Err(Status::BadArgument) }
+    }))
+}
+
+/// A number as the text that Envoy makes of it.
+fn number<T: FromStr + Display>(text: &str) -> Result<Value, Status> {
+    text.parse::<T>().map(|number| Value::text(number.to_string())).map_err(|_| Status::BadArgument)
 }

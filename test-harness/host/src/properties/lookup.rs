@@ -228,7 +228,10 @@ fn xds<'a>(name: &[u8], scope: Scope<'a>) -> Option<Place<'a>> {
         b"route_metadata" => metadata(&route?.metadata),
         b"virtual_host_name" => Value::text(&virtual_host()?.name),
         b"virtual_host_metadata" => metadata(&virtual_host()?.metadata),
-        b"upstream_host_metadata" => metadata(attributes.upstream.as_ref()?.metadata.as_ref()?),
+        // A host without metadata has an empty pointer there, which cannot be written down.
+        b"upstream_host_metadata" => {
+            attributes.upstream.as_ref()?.metadata.as_ref().map_or(Value::Null, metadata)
+        }
         b"filter_chain_name" => Value::text(&attributes.filter_chain_name),
         b"listener_metadata" => metadata(&attributes.listener.as_ref()?.metadata),
         b"listener_direction" => Value::Int(attributes.listener.as_ref()?.direction),

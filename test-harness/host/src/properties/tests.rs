@@ -383,12 +383,27 @@ fn an_object_of_envoy_s_own_needs_a_name_and_a_value_that_envoy_knows() {
     assert_eq!(set("my.own", "c"), Err(Status::NotFound));
     for (name, good, bad) in [
         ("envoy.tcp_proxy.per_connection_idle_timeout_ms", "5", "five"),
-        ("envoy.upstream.dynamic_port", "80", "80000"),
+        ("envoy.ratelimit.hits_addend", "5", "x"),
+        ("envoy.upstream.dynamic_port", "80000", "http"),
         ("envoy.network.transport_socket.original_dst_address", "192.0.2.1:80", "192.0.2.1"),
         ("envoy.network.ip", "192.0.2.1", "192.0.2.1:80"),
     ] {
         assert_eq!((set(name, good), set(name, bad)), (Ok(()), Err(Status::BadArgument)), "{name}");
     }
+    for name in ["envoy.tcp_proxy.disable_tunneling", "envoy.network.application_protocols"] {
+        assert_eq!(set(name, "whatever"), Ok(()));
+    }
+    for (name, expected) in [
+        ("envoy.upstream.dynamic_port", ok("80000")),
+        ("envoy.network.ip", ok("192.0.2.1:0")),
+        ("envoy.tcp_proxy.disable_tunneling", ok("false")),
+        ("envoy.network.application_protocols", Err(Status::NotFound)),
+        ("envoy.network.transport_socket.original_dst_address/ip", ok("192.0.2.1")),
+        ("envoy.network.transport_socket.original_dst_address", ok("\0\0\0\0")),
+    ] {
+        assert_eq!(world.text(&format!("filter_state/{name}")), expected, "{name}");
+    }
+    assert_eq!(world.get("filter_state/envoy.network.transport_socket.original_dst_address/port"), int(80));
     assert_eq!(world.text("filter_state/envoy.tcp_proxy.cluster"), ok("c"));
     assert_eq!(
         world.get("envoy.tcp_proxy.cluster"),
@@ -414,6 +429,11 @@ fn the_upstream_is_there_once_it_was_chosen() {
         (ok("192.0.2.9:8080"), int(8080))
     );
     assert_eq!(world.get("upstream/cx_pool_ready_duration"), int(3000));
+    assert_eq!(
+        world.get("xds/upstream_host_metadata"),
+        Err(Status::SerializationFailure),
+        "a host without any"
+    );
     assert_eq!(world.text("upstream/transport_failure_reason"), ok(""));
     assert_eq!(world.get("upstream/local_address"), Err(Status::NotFound));
     assert_eq!(world.get("upstream/tls_version"), Err(Status::NotFound));

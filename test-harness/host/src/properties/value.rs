@@ -26,6 +26,8 @@ pub enum Value {
     Message(Vec<(u32, &'static str, Self)>),
     /// A field of a message that is a map of messages.
     MessageMap(Vec<(Vec<u8>, Self)>),
+    /// An object of Envoy's own whose fields can be read one by one. As a whole it is written as an empty map.
+    Object(Vec<(&'static str, Self)>),
 }
 
 impl Value {
@@ -45,6 +47,9 @@ impl Value {
             }
             Self::Message(fields) => {
                 fields.into_iter().find(|(_, field, _)| field.as_bytes() == name).map(|(_, _, value)| value)
+            }
+            Self::Object(fields) => {
+                fields.into_iter().find(|(field, _)| field.as_bytes() == name).map(|(_, value)| value)
             }
             Self::List(items) => std::str::from_utf8(name)
                 .ok()
@@ -74,6 +79,7 @@ impl Value {
                     items.iter().map(|item| Ok((item.serialise()?, Vec::new()))).collect();
                 pairs::encode(&items?)
             }
+            Self::Object(_) => pairs::encode::<&[u8], &[u8]>(&[]),
             Self::Map(entries) | Self::MessageMap(entries) => {
                 let entries: Result<Pairs, Status> =
                     entries.iter().map(|(key, value)| Ok((key.clone(), value.serialise()?))).collect();
@@ -108,7 +114,7 @@ impl Value {
 
     fn push_field(&self, out: &mut Vec<u8>, number: u32) {
         match self {
-            Self::Null => {}
+            Self::Null | Self::Object(_) => {}
             Self::Text(bytes) => protobuf::push_bytes(out, number, bytes),
             Self::Int(value) => protobuf::push_number(out, number, value.cast_unsigned()),
             Self::Uint(value) => protobuf::push_number(out, number, *value),
@@ -133,7 +139,7 @@ impl Value {
     fn to_struct_value(&self) -> Vec<u8> {
         let mut out = Vec::new();
         match self {
-            Self::Null => out.extend_from_slice(&[0x08, 0]),
+            Self::Null | Self::Object(_) => out.extend_from_slice(&[0x08, 0]),
             Self::Double(number) => protobuf::push_present_double(&mut out, 2, *number),
             #[expect(clippy::cast_precision_loss, reason = "a Struct has no other numbers than doubles")]
             Self::Int(number) => protobuf::push_present_double(&mut out, 2, *number as f64),
