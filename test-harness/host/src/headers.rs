@@ -9,7 +9,8 @@
 //!
 //! Source: `source/common/http/header_map_impl.cc` and `.h` in Envoy (`insertByKey`, `appendToHeader`, `setCopy`,
 //! `removeExisting`, `HeaderList::insert`, the special case of the legacy host header in the static lookup table).
-//! The lists of inline headers are what Envoy 1.40.0 prints when it starts ("HTTP header map info").
+//! The lists of inline headers are what Envoy 1.40.0 prints when it starts ("HTTP header map info"), and joining,
+//! order and `host` were compared with it.
 
 use crate::pairs::Pairs;
 

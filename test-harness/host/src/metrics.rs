@@ -5,7 +5,8 @@
 //!
 //! Sources: `defineMetric`, `incrementMetric`, `recordMetric` and `getMetric` in Envoy's `common/wasm/context.cc`, and
 //! the id counters in `include/proxy-wasm/wasm.h` of proxy-wasm-cpp-host. Envoy's own statistics list the names
-//! with `wasmcustom.` before them; here they are as the module gave them.
+//! with `wasmcustom.` before them; here they are as the module gave them. Ids and statuses were compared with Envoy
+//! 1.40.0.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

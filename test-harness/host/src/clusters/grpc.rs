@@ -1,7 +1,8 @@
 //! How gRPC looks on its way through Envoy's client: the target of a call, and what each step of an upstream becomes.
 //!
 //! Source: `source/common/grpc/async_client_impl.cc` in Envoy (`onHeaders`, `onTrailers`, `streamError` of a stream;
-//! `onRemoteClose` of a unary request).
+//! `onRemoteClose` of a unary request). All ends were compared with Envoy 1.40.0 over HTTP/1.1, where a break in the
+//! middle of a chunked body has `protocol_error` in its details; here it is `connection_termination`.
 
 use std::time::Duration;
 
@@ -10,10 +11,14 @@ use super::callouts::{After, CONNECTION_BROKE, CONNECTION_FAILED, Event};
 use crate::headers::{HeaderKind, HeaderMap};
 use crate::protobuf;
 
-const CANCELED: u32 = 1;
 const UNKNOWN: u32 = 2;
 const INTERNAL: u32 = 13;
 pub(super) const UNAVAILABLE: u32 = 14;
+
+const VIA_UPSTREAM: &str = "via_upstream";
+const REFUSED: &str = "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}";
+const RESET: &str = "upstream_reset_before_response_started{connection_termination}";
+const RESET_LATE: &str = "upstream_reset_after_response_started{connection_termination}";
 
 pub(super) fn request_headers(service: &[u8], method: &[u8], metadata: &[(Vec<u8>, Vec<u8>)]) -> HeaderMap {
     let path = [&b"/"[..], service, b"/", method].concat();
@@ -51,84 +56,172 @@ pub(super) fn service(bytes: &[u8]) -> Option<Option<Vec<u8>>> {
     Some(target)
 }
 
+/// What one step of an upstream means to a gRPC call.
+#[derive(Default)]
+struct Heard {
+    initial: Option<HeaderMap>,
+    messages: Vec<Vec<u8>>,
+    end: Option<End>,
+}
+
+/// The end of a gRPC call.
+struct End {
+    trailing: HeaderMap,
+    status: u32,
+    message: Vec<u8>,
+    details: &'static str,
+}
+
+impl End {
+    /// The text that `proxy_get_status` gives: Envoy adds its response code details to the message.
+    fn text(&self) -> Vec<u8> {
+        with_details(&self.message, self.details)
+    }
+}
+
+/// A message with Envoy's response code details, as Envoy 1.40.0 puts them together.
+pub(super) fn with_details(message: &[u8], details: &str) -> Vec<u8> {
+    if message.is_empty() {
+        return details.into();
+    }
+    [message, b"{", details.as_bytes(), b"}"].concat()
+}
+
 /// The end of a unary call, and when it comes. Metadata is not shown to the module, and of several messages the
 /// last counts.
 pub(super) fn unary_end(answer: Answer, now: Duration) -> Option<(Duration, Event)> {
-    let mut at = now;
-    let mut response = None;
+    let (mut at, mut started, mut response) = (now, false, None);
     for (delay, step) in answer.steps {
         at = at.saturating_add(delay);
-        let (status, message) = match step {
-            Step::Metadata(_) => continue,
-            Step::Message(message) => {
-                response = Some(message);
-                continue;
-            }
-            Step::Close { status: 0, .. } => match response {
-                Some(message) => return Some((at, Event::GrpcMessage(message))),
-                None => (INTERNAL, Vec::new()),
-            },
-            Step::Close { status, message, .. } => (status, message),
-            Step::Response { headers, .. } => (not_grpc(&headers), Vec::new()),
-            Step::Refuse => (UNAVAILABLE, CONNECTION_FAILED.into()),
-            Step::Reset if response.is_none() => (UNAVAILABLE, CONNECTION_BROKE.into()),
-            Step::Reset | Step::ResetAfterHeaders => (INTERNAL, Vec::new()),
+        let heard = hear(step, &mut started);
+        response = heard.messages.into_iter().next_back().or(response);
+        let Some(end) = heard.end else { continue };
+        let event = match response {
+            Some(message) if end.status == 0 => Event::GrpcMessage(message),
+            None if end.status == 0 => Event::GrpcClose { status: INTERNAL, message: Vec::new() },
+            _ => Event::GrpcClose { status: end.status, message: end.text() },
         };
-        return Some((at, Event::GrpcClose { status, message }));
+        return Some((at, event));
     }
     None
 }
 
 /// What a module hears of one step on a stream.
-pub(super) fn stream_events(step: Step, metadata_sent: &mut bool) -> Vec<(Event, After)> {
-    let started = std::mem::replace(metadata_sent, true);
-    let initial = |headers| (Event::GrpcInitialMetadata(headers), After::Stay);
-    let trailing = |trailers| (Event::GrpcTrailingMetadata(trailers), After::Stay);
-    let close = |status, message: &[u8]| {
-        (Event::GrpcClose { status, message: message.to_vec() }, After::RemoteClosed)
-    };
-    // An end without anything before it comes as headers only: the initial metadata is empty then, and the
-    // trailing metadata has the headers of the response.
-    let end = |status, message: &[u8], metadata: &[(Vec<u8>, Vec<u8>)]| {
-        if started {
-            let mut trailers = HeaderMap::new(HeaderKind::ResponseTrailers);
-            add_status(&mut trailers, status, message, metadata);
-            return vec![trailing(trailers), close(status, message)];
-        }
-        let trailers = trailers_only(status, message, metadata);
-        vec![initial(HeaderMap::new(HeaderKind::Response)), trailing(trailers), close(status, message)]
-    };
-    let broken = |status| {
-        let trailers = HeaderMap::new(HeaderKind::ResponseTrailers);
-        let mut events = vec![trailing(trailers), close(status, b"")];
-        if !started {
-            events.insert(0, initial(response_headers()));
-        }
-        events
-    };
+pub(super) fn stream_events(step: Step, started: &mut bool) -> Vec<(Event, After)> {
+    let heard = hear(step, started);
+    let mut events = Vec::new();
+    events.extend(heard.initial.map(|headers| (Event::GrpcInitialMetadata(headers), After::Stay)));
+    events.extend(heard.messages.into_iter().map(|message| (Event::GrpcMessage(message), After::Stay)));
+    if let Some(end) = heard.end {
+        let close = Event::GrpcClose { status: end.status, message: end.text() };
+        events.push((Event::GrpcTrailingMetadata(end.trailing), After::Stay));
+        events.push((close, After::RemoteClosed));
+    }
+    events
+}
+
+fn hear(step: Step, started: &mut bool) -> Heard {
+    let first = !std::mem::replace(started, true);
     match step {
-        Step::Metadata(headers) if !started => vec![initial(headers)],
-        Step::Metadata(_) => Vec::new(),
-        Step::Message(message) if started => vec![(Event::GrpcMessage(message), After::Stay)],
+        Step::Metadata(headers) => Heard { initial: first.then_some(headers), ..Heard::default() },
         Step::Message(message) => {
-            vec![initial(response_headers()), (Event::GrpcMessage(message), After::Stay)]
+            Heard { initial: first.then(response_headers), messages: vec![message], end: None }
         }
-        Step::Close { status, message, metadata } => end(status, &message, &metadata),
-        Step::Refuse => end(UNAVAILABLE, CONNECTION_FAILED.as_bytes(), &[]),
-        Step::Reset if !started => end(UNAVAILABLE, CONNECTION_BROKE.as_bytes(), &[]),
-        Step::Reset | Step::ResetAfterHeaders => broken(INTERNAL),
-        Step::Response { headers, .. } => {
-            let status = not_grpc(&headers);
-            let trailers = HeaderMap::new(HeaderKind::ResponseTrailers);
-            vec![initial(headers), trailing(trailers), close(status, b"")]
+        Step::Close { status, message, metadata } => end(first, status, message, &metadata, VIA_UPSTREAM),
+        Step::Refuse => end(first, UNAVAILABLE, CONNECTION_FAILED.into(), &[], REFUSED),
+        Step::Reset if first => end(first, UNAVAILABLE, CONNECTION_BROKE.into(), &[], RESET),
+        Step::Reset | Step::ResetAfterHeaders => {
+            let initial = first.then(response_headers);
+            Heard { initial, messages: Vec::new(), end: Some(bare(INTERNAL, RESET_LATE)) }
         }
+        Step::Response { headers, body, trailers } => response(first, headers, &body, trailers),
     }
 }
 
-/// The gRPC status of an upstream that does not speak gRPC: `Canceled` for an HTTP error, `Unknown` if the status
-/// is good but the one of gRPC is missing.
-fn not_grpc(headers: &HeaderMap) -> u32 {
-    if headers.get(":status") == Some(b"200") { UNKNOWN } else { CANCELED }
+/// An end. One without anything before it comes as headers only: the initial metadata is empty then, and the
+/// trailing metadata has the headers of the response.
+fn end(
+    first: bool,
+    status: u32,
+    message: Vec<u8>,
+    metadata: &[(Vec<u8>, Vec<u8>)],
+    details: &'static str,
+) -> Heard {
+    let mut trailing = HeaderMap::new(HeaderKind::ResponseTrailers);
+    if first {
+        trailing = trailers_only(status, &message, metadata);
+    } else {
+        add_status(&mut trailing, status, &message, metadata);
+    }
+    let initial = first.then(|| HeaderMap::new(HeaderKind::Response));
+    Heard { initial, messages: Vec::new(), end: Some(End { trailing, status, message, details }) }
+}
+
+/// An end that no trailers came with.
+fn bare(status: u32, details: &'static str) -> End {
+    End { trailing: HeaderMap::new(HeaderKind::ResponseTrailers), status, message: Vec::new(), details }
+}
+
+/// A whole HTTP response to a gRPC call: gRPC written by hand, or an upstream that does not speak it.
+fn response(first: bool, headers: HeaderMap, body: &[u8], trailers: Option<HeaderMap>) -> Heard {
+    let code =
+        headers.get(":status").and_then(|code| std::str::from_utf8(code).ok()?.parse().ok()).unwrap_or(0);
+    let headers_only = body.is_empty() && trailers.is_none();
+    let empty = first.then(|| HeaderMap::new(HeaderKind::Response));
+    if headers_only && (code == 200 || headers.get("grpc-status").is_some()) {
+        let trailing = HeaderMap::from_pairs(HeaderKind::ResponseTrailers, headers.iter());
+        return Heard { initial: empty, messages: Vec::new(), end: Some(written(trailing)) };
+    }
+    if code != 200 {
+        let end = bare(status_of_http(code), VIA_UPSTREAM);
+        return Heard { initial: empty, messages: Vec::new(), end: Some(end) };
+    }
+    let (messages, whole) = frames(body);
+    let end = match trailers {
+        _ if !whole => bare(INTERNAL, VIA_UPSTREAM),
+        Some(trailers) => written(trailers),
+        None => bare(UNKNOWN, VIA_UPSTREAM),
+    };
+    Heard { initial: first.then_some(headers), messages, end: Some(end) }
+}
+
+/// The end that trailers tell of; without a status in them it is `Unknown`, and with one that is none, -1.
+fn written(trailing: HeaderMap) -> End {
+    let status = trailing.get("grpc-status").map_or(UNKNOWN, |status| {
+        let number = std::str::from_utf8(status).ok().and_then(|text| text.parse().ok());
+        number.filter(|number| *number <= 16).unwrap_or(u32::MAX)
+    });
+    let message = trailing.get("grpc-message").unwrap_or_default().to_vec();
+    End { trailing, status, message, details: VIA_UPSTREAM }
+}
+
+/// The messages in a body, and whether it is made of frames. A frame that is compressed is none to Envoy either; one
+/// that is cut off is not noticed.
+fn frames(mut body: &[u8]) -> (Vec<Vec<u8>>, bool) {
+    let mut messages = Vec::new();
+    while let Some((&flags, rest)) = body.split_first() {
+        if flags != 0 {
+            return (messages, false);
+        }
+        let Some((length, rest)) = rest.split_first_chunk::<4>() else { break };
+        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+        let Some((message, rest)) = rest.split_at_checked(length) else { break };
+        messages.push(message.to_vec());
+        body = rest;
+    }
+    (messages, true)
+}
+
+/// The gRPC status that an HTTP status stands for (`Grpc::Utility::httpToGrpcStatus`).
+pub(crate) const fn status_of_http(code: u16) -> u32 {
+    match code {
+        400 => INTERNAL,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => UNAVAILABLE,
+        _ => UNKNOWN,
+    }
 }
 
 pub(super) fn response_headers() -> HeaderMap {

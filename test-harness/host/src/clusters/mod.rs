@@ -15,6 +15,7 @@ use std::time::Duration;
 
 pub use self::answer::{Answer, Step};
 pub use self::callouts::{Callouts, Delivery, Event, HttpCall};
+pub(crate) use self::grpc::status_of_http;
 use crate::headers::HeaderMap;
 use crate::pairs::Pairs;
 

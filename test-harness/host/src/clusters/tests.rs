@@ -6,6 +6,7 @@ use crate::headers::{HeaderKind, HeaderMap};
 use crate::pairs::Pairs;
 
 const ROOT: u32 = 1;
+const TOOK: &str = "x-envoy-upstream-service-time=0";
 const START: Duration = Duration::from_secs(100);
 
 fn at(milliseconds: u64) -> Duration {
@@ -85,7 +86,10 @@ fn a_response_comes_when_its_time_has_come_and_once() {
     assert_eq!(callouts.next_due(), Some(at(30)));
     assert_eq!(callouts.due(at(29)), []);
     let due = callouts.due(at(30));
-    assert_eq!(told(&due), ["http :status=200 x-b=1 content-length=2 | hi | x-t=2"]);
+    assert_eq!(
+        told(&due),
+        ["http :status=200 x-b=1 content-length=2 x-envoy-upstream-service-time=30 | hi | x-t=2"]
+    );
     assert_eq!((due[0].context, due[0].token), (ROOT, token));
     assert_eq!(callouts.due(at(5000)), [], "no time-out behind the response");
     assert!(callouts.is_empty());
@@ -175,7 +179,10 @@ fn an_upstream_sees_the_call_and_answers_by_what_it_sees() {
         callouts.http_call(ROOT, call, START).unwrap();
     }
     let told = told(&callouts.due(START));
-    assert_eq!(told, ["http :status=200 content-length=2 | ab", "http :status=429 | "]);
+    assert_eq!(
+        told,
+        [format!("http :status=200 content-length=2 {TOOK} | ab"), format!("http :status=429 {TOOK} | ")]
+    );
     let seen = clusters.calls("up");
     assert_eq!((seen.len(), seen[1].number, seen[1].at), (2, 1, START));
     assert_eq!(seen[0].headers.get("content-length"), Some(&b"2"[..]));
@@ -206,7 +213,7 @@ fn events_of_one_moment_keep_their_order_and_contexts_are_told_apart() {
     }
     callouts.forget_context(2);
     let due = callouts.due(START);
-    assert_eq!(told(&due), ["http :status=201 | ", "http :status=203 | "]);
+    assert_eq!(told(&due), [format!("http :status=201 {TOOK} | "), format!("http :status=203 {TOOK} | ")]);
     assert!(due.iter().all(|delivery| delivery.context == 1));
 }
 
@@ -214,15 +221,26 @@ fn events_of_one_moment_keep_their_order_and_contexts_are_told_apart() {
 fn a_unary_call_ends_in_a_message_or_in_a_close() {
     for (answer, expected) in [
         (Answer::grpc("yes"), "message yes"),
-        (Answer::grpc_status(7, "no"), "close 7 no"),
+        (Answer::grpc_status(7, "no"), "close 7 no{via_upstream}"),
         (Answer::grpc_status(0, ""), "close 13 "),
         (
             Answer::step(Step::Message(b"lost".to_vec())).then(Duration::ZERO, Answer::grpc_status(5, "")),
-            "close 5 ",
+            "close 5 via_upstream",
         ),
-        (Answer::status(503), "close 1 "),
-        (Answer::status(200), "close 2 "),
-        (Answer::reset_after_headers(), "close 13 "),
+        (Answer::status(503), "close 14 via_upstream"),
+        (Answer::status(404).body("no"), "close 12 via_upstream"),
+        (Answer::status(200), "close 2 via_upstream"),
+        (Answer::status(200).body("hi"), "close 13 via_upstream"),
+        (Answer::status(200).body("\0\0\0\0\x03yes").trailer("grpc-status", "0"), "message yes"),
+        (Answer::status(200).body("\0\0\0\0\x03yes"), "close 2 via_upstream"),
+        (
+            Answer::status(200).body("\0\0\0\0\x03yes").trailer("grpc-status", "99"),
+            "close 4294967295 via_upstream",
+        ),
+        (
+            Answer::reset_after_headers(),
+            "close 13 upstream_reset_after_response_started{connection_termination}",
+        ),
     ] {
         let (_, mut callouts) = with([answer]);
         let token = unary(&mut callouts, b"up", 0).unwrap();
@@ -240,7 +258,7 @@ fn a_unary_call_ends_in_a_message_or_in_a_close() {
 fn a_unary_call_times_out_as_unavailable() {
     let (clusters, mut callouts) = with([Answer::grpc("late").after(Duration::from_millis(51))]);
     unary(&mut callouts, b"up", 50).unwrap();
-    assert_eq!(told(&callouts.due(at(1000))), ["close 14 upstream request timeout"]);
+    assert_eq!(told(&callouts.due(at(1000))), ["close 14 upstream request timeout{response_timeout}"]);
     let seen = &clusters.calls("up")[0];
     assert_eq!(seen.headers.get(":path"), Some(&b"/pkg.Service/Do"[..]));
     assert_eq!((seen.body.as_slice(), seen.timeout), (&b"ask"[..], Some(Duration::from_millis(50))));
@@ -255,6 +273,7 @@ fn a_grpc_service_is_a_message_or_else_a_name() {
     assert_eq!(unary(&mut callouts, b"down", 0), Err(Status::ParseFailure));
     assert_eq!(unary(&mut callouts, b"", 0), Err(Status::BadArgument));
     assert_eq!(unary(&mut callouts, b"\x12\x00", 0), Err(Status::BadArgument));
+    assert_eq!(unary(&mut callouts, b"early", 0), Err(Status::BadArgument), "a message by accident");
     assert_eq!(callouts.due(START), []);
     // An unknown cluster in a message is found out later, when the token is there.
     assert_eq!(unary(&mut callouts, b"\x0a\x06\x0a\x04down", 0), Err(Status::InternalFailure));
@@ -286,7 +305,7 @@ fn a_stream_talks_message_by_message() {
     );
     assert_eq!(told(&callouts.due(at(20))), ["message re:b"], "answers follow each other");
     callouts.grpc_close(token, at(20)).unwrap();
-    assert_eq!(told(&callouts.due(at(20))), ["trailing grpc-status=0 x-z=9", "close 0 "]);
+    assert_eq!(told(&callouts.due(at(20))), ["trailing grpc-status=0 x-z=9", "close 0 via_upstream"]);
     assert!(callouts.is_empty(), "both sides are closed");
     assert_eq!(callouts.grpc_send(token, b"c", false, at(20)), Err(Status::NotFound));
     assert_eq!(clusters.calls("up")[0].headers.get("x-a"), Some(&b"1"[..]));
@@ -297,7 +316,7 @@ fn a_stream_that_the_upstream_ended_stays_until_the_module_closes_it() {
     let (clusters, mut callouts) = with([Answer::grpc_status(7, "no")]);
     let token = open(&mut callouts).unwrap();
     let trailing = "trailing :status=200 content-type=application/grpc grpc-status=7 grpc-message=no";
-    assert_eq!(told(&callouts.due(START)), ["initial ", trailing, "close 7 no"]);
+    assert_eq!(told(&callouts.due(START)), ["initial ", trailing, "close 7 no{via_upstream}"]);
     assert_eq!(callouts.grpc_send(token, b"x", false, START), Ok(()));
     assert_eq!((clusters.seen("up"), callouts.len()), (1, 1), "what is sent now is lost");
     assert_eq!(callouts.grpc_close(token, START), Ok(()));
@@ -309,9 +328,19 @@ fn a_stream_may_break_or_meet_an_upstream_that_speaks_no_grpc() {
     for (answer, expected) in [
         (
             Answer::step(Step::Message(b"m".to_vec())).then(Duration::ZERO, Answer::reset()),
-            &["initial :status=200 content-type=application/grpc", "message m", "trailing ", "close 13 "][..],
+            &[
+                "initial :status=200 content-type=application/grpc",
+                "message m",
+                "trailing ",
+                "close 13 upstream_reset_after_response_started{connection_termination}",
+            ][..],
         ),
-        (Answer::status(404), &["initial :status=404", "trailing ", "close 1 "]),
+        (Answer::status(404), &["initial ", "trailing ", "close 12 via_upstream"]),
+        (Answer::status(200), &["initial ", "trailing :status=200", "close 2 via_upstream"]),
+        (
+            Answer::status(200).body("hi"),
+            &["initial :status=200 content-length=2", "trailing ", "close 13 via_upstream"],
+        ),
         (
             Answer::step(Step::Metadata(HeaderMap::from_pairs(HeaderKind::Response, [("x", "1")]))),
             &["initial x=1"],
@@ -323,7 +352,14 @@ fn a_stream_may_break_or_meet_an_upstream_that_speaks_no_grpc() {
     }
     let (_, mut callouts) = with([Answer::no_healthy_host()]);
     assert_eq!(open(&mut callouts), Err(Status::InternalFailure));
-    assert_eq!(told(&callouts.due(START))[2], "close 14 no healthy upstream");
+    assert_eq!(
+        told(&callouts.due(START)),
+        [
+            "initial ",
+            "trailing :status=200 content-type=application/grpc grpc-status=14 grpc-message=no healthy upstream",
+            "close 14 no healthy upstream{no_healthy_upstream}",
+        ]
+    );
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Foreign functions: what Envoy offers to modules beyond the ABI (`proxy_call_foreign_function`).
 //!
 //! Arguments and results are protobuf messages, or plain bytes for the two about compression. Source:
-//! `source/extensions/common/wasm/foreign.cc` in Envoy, and the messages in `ext/*.proto` beside it.
+//! `source/extensions/common/wasm/foreign.cc` in Envoy, and the messages in `ext/*.proto` beside it. Statuses and error
+//! texts were compared with Envoy 1.40.0.
 //!
 //! Envoy also has `expr_create`, `expr_evaluate` and `expr_delete`, which run CEL. They need the whole language and
 //! answer [`Status::Unimplemented`] here, so that nobody takes them for absent.

@@ -8,6 +8,7 @@ use super::attributes::{
 use super::filter_state::FilterState;
 use super::value::Value;
 use crate::Status;
+use crate::clusters::status_of_http;
 use crate::headers::HeaderMap;
 
 /// What a context can reach: the plugin always, a stream if it belongs to one.
@@ -154,7 +155,7 @@ fn response<'a>(name: &[u8], scope: Scope<'a>) -> Option<Place<'a>> {
         b"flags" => int(progress.response_flags()),
         b"grpc_status" => {
             let written = |map: Option<&HeaderMap>| map?.get("grpc-status").map(written_grpc_status);
-            let inferred = || progress.response_code().map(grpc_status_of);
+            let inferred = || progress.response_code().map(|code| status_of_http(code).into());
             Value::Int(written(trailers).or_else(|| written(headers)).or_else(inferred)?)
         }
         b"total_size" => {
@@ -325,16 +326,4 @@ fn simple_int(text: &[u8]) -> Option<i64> {
 /// What a `grpc-status` says; -1 for what is no status (`Grpc::Common::getGrpcStatus`).
 fn written_grpc_status(text: &[u8]) -> i64 {
     simple_int(text).filter(|status| (0..=16).contains(status)).unwrap_or(-1)
-}
-
-/// The gRPC status that an HTTP status stands for (`Grpc::Utility::httpToGrpcStatus`).
-const fn grpc_status_of(code: u16) -> i64 {
-    match code {
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502 | 503 | 504 => 14,
-        _ => 2,
-    }
 }
