@@ -117,7 +117,11 @@ fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestL
         }
         let classes = name_classes(name);
         line.odd_names |= classes & ODD != 0;
-        if classes & NO_TOKEN != 0 || !is_field_value(value) {
+        let found = value_bytes(value);
+        if classes & NO_TOKEN != 0
+            || found.control
+            || (found.beyond_ascii && std::str::from_utf8(value).is_err())
+        {
             return Err(Refusal::new(Reason::HeaderMalformed, format!("`{}`", printable(name))));
         }
         match name {
@@ -138,7 +142,7 @@ fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestL
             return Err(Refusal::new(Reason::HeaderDuplicate, format!("`{}`", printable(name))));
         }
         seen |= bit;
-        if is_joined(name, value) {
+        if found.comma && is_joined(name, value) {
             let detail = format!("`{}`, in lines that the proxy joined", printable(name));
             return Err(Refusal::new(Reason::HeaderDuplicate, detail));
         }
@@ -160,8 +164,6 @@ fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestL
 /// an origin has no comma of its own; credentials may (`Digest a=b, c=d`), but no second scheme.
 fn is_joined(name: &[u8], value: &[u8]) -> bool {
     match name {
-        // Almost no value has a comma, and that is found out many bytes at a time.
-        b"content-type" | b"origin" | b"authorization" if !value.contains(&b',') => false,
         b"content-type" | b"origin" => after_commas(value).next().is_some(),
         b"authorization" => after_commas(value).any(begins_credentials),
         _ => false,
@@ -237,16 +239,25 @@ fn name_classes(name: &[u8]) -> u8 {
     if name.is_empty() { NO_TOKEN } else { name.iter().fold(0, |all, byte| all | class(byte)) }
 }
 
-/// A field value (RFC 9110, section 5.5) that is UTF-8: bytes that one server reads as Latin-1 and another
-/// as UTF-8 have two meanings.
-fn is_field_value(value: &[u8]) -> bool {
-    // No early end: without one this runs many bytes at a time, and tokens are long.
-    let (mut control, mut beyond_ascii) = (false, false);
+/// What there is in a field value.
+struct ValueBytes {
+    /// A control character, which no field value has (RFC 9110, section 5.5).
+    control: bool,
+    /// A byte beyond ASCII. Values must be UTF-8: bytes that one server reads as Latin-1 and another as UTF-8
+    /// have two meanings.
+    beyond_ascii: bool,
+    comma: bool,
+}
+
+/// Looks through a value once. Without an early end this runs many bytes at a time, and tokens are long.
+fn value_bytes(value: &[u8]) -> ValueBytes {
+    let mut found = ValueBytes { control: false, beyond_ascii: false, comma: false };
     for &byte in value {
-        control |= (byte < 0x20) & (byte != b'\t') | (byte == 0x7f);
-        beyond_ascii |= byte >= 0x80;
+        found.control |= (byte < 0x20) & (byte != b'\t') | (byte == 0x7f);
+        found.beyond_ascii |= byte >= 0x80;
+        found.comma |= byte == b',';
     }
-    !control && (!beyond_ascii || std::str::from_utf8(value).is_ok())
+    found
 }
 
 fn printable(name: &[u8]) -> String {

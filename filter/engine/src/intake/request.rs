@@ -6,13 +6,17 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, Copy)]
 pub struct Headers<'a> {
     pairs: &'a [(&'a [u8], &'a [u8])],
+    /// The lengths that names have, as bits: most names that are asked for are not there, and their length
+    /// mostly says so already.
+    lengths: u64,
 }
 
 impl<'a> Headers<'a> {
     /// Wraps pairs whose names are already lower-case.
     #[must_use]
     pub fn new(pairs: &'a [(&'a [u8], &'a [u8])]) -> Self {
-        Self { pairs }
+        let lengths = pairs.iter().fold(0, |lengths, (name, _)| lengths | bit(name.len()));
+        Self { pairs, lengths }
     }
 
     /// All pairs, in order.
@@ -22,7 +26,8 @@ impl<'a> Headers<'a> {
 
     /// All values of a lower-case name, in order.
     pub fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.pairs.iter().filter(move |(n, _)| *n == name.as_bytes()).map(|(_, v)| *v)
+        let pairs = if self.lengths & bit(name.len()) == 0 { &[] } else { self.pairs };
+        pairs.iter().filter(move |(n, _)| *n == name.as_bytes()).map(|(_, v)| *v)
     }
 
     /// The first value of a lower-case name.
@@ -42,6 +47,11 @@ impl<'a> Headers<'a> {
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
+}
+
+/// The bit of a length; lengths that are equal have equal bits.
+const fn bit(length: usize) -> u64 {
+    1 << (length % 64)
 }
 
 /// A request as every room after intake sees it. Only intake makes one.
