@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::clusters::status_of_http;
 use crate::headers::{HeaderKind, HeaderMap};
 use crate::message::Protocol;
 use crate::pairs::Pairs;
@@ -205,6 +206,8 @@ pub(crate) struct Exchange {
     /// A local reply that goes out as soon as the filter returns.
     pub(crate) prepared: Option<Rendered>,
     pub(crate) local_reply: bool,
+    /// The status with which upstream answered, whatever became of it.
+    pub(crate) upstream_code: Option<u16>,
     /// The response code details.
     pub(crate) details: String,
     pub(crate) buffer_limit: usize,
@@ -229,6 +232,7 @@ impl Exchange {
             failed: false,
             prepared: None,
             local_reply: false,
+            upstream_code: None,
             details: String::new(),
             buffer_limit,
             report: Report::default(),
@@ -272,7 +276,9 @@ impl Exchange {
             headers.set(":status", "200");
             headers.set("content-type", "application/grpc");
             if headers.get("grpc-status").is_none_or(<[u8]>::is_empty) {
-                let status = reply.grpc_status.unwrap_or_else(|| grpc_status(reply.status));
+                let status = reply
+                    .grpc_status
+                    .unwrap_or_else(|| status_of_http(u16::try_from(reply.status).unwrap_or(0)));
                 headers.set("grpc-status", status.to_string());
             }
             if !body.is_empty() && !self.is_head() {
@@ -332,9 +338,10 @@ impl Progress for Exchange {
         self.response.sent.body.len() as u64
     }
 
+    // The router notes the status of upstream's answer before the filter sees it, the connection manager that of
+    // what goes out: in the callbacks of a response the first counts, in the log the second.
     fn response_code(&self) -> Option<u16> {
-        let status = self.response.sent.headers.as_ref()?.get(":status")?;
-        std::str::from_utf8(status).ok()?.parse().ok()
+        self.response.sent.headers.as_ref().and_then(status_of).or(self.upstream_code)
     }
 
     fn response_code_details(&self) -> Option<&str> {
@@ -355,16 +362,9 @@ impl Progress for Exchange {
     }
 }
 
-/// The gRPC status that stands for a status of HTTP (`Grpc::Utility::httpToGrpcStatus`).
-const fn grpc_status(status: u32) -> u32 {
-    match status {
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502..=504 => 14,
-        _ => 2,
-    }
+/// The `:status` of a response.
+pub(crate) fn status_of(headers: &HeaderMap) -> Option<u16> {
+    std::str::from_utf8(headers.get(":status")?).ok()?.parse().ok()
 }
 
 /// `Http::Utility::PercentEncoding::encode`: control characters, `%` and what is not ASCII.

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::environment::{lock, nanos};
-use crate::exchange::{CLIENT_GONE, Exchange, Iteration, Origin, Reply, Report, Side, UPSTREAM_GONE};
+use crate::exchange::{
+    CLIENT_GONE, Exchange, Iteration, Origin, Reply, Report, Side, UPSTREAM_GONE, status_of,
+};
 use crate::headers::{HeaderKind, HeaderMap};
 use crate::message::{Protocol, Request, Response, Seen, map};
 use crate::pairs::Pairs;
@@ -148,11 +150,14 @@ impl Stream {
         });
         if expected {
             let now = nanos(self.core.env.now());
+            let headers = map(HeaderKind::Response, headers);
+            let code = status_of(&headers);
             self.note(|exchange| {
                 "via_upstream".clone_into(&mut exchange.details);
+                exchange.upstream_code = code;
                 exchange.times.upstream_done = end.then_some(now);
             });
-            self.headers(Side::Response, map(HeaderKind::Response, headers), end);
+            self.headers(Side::Response, headers, end);
         }
     }
 

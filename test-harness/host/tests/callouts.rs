@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use bartizan_host::clusters::Answer as From;
-use bartizan_host::{LogLevel, Module, Outcome, Proxy, Request, Status};
+use bartizan_host::{LogLevel, Module, Outcome, Proxy, Request, Response, Status};
 use common::{imports, module};
 
 /// Asks the cluster `auth` for each request, waits at most 500 ms, and goes on if the answer has the status 200,
@@ -149,6 +149,31 @@ fn properties_are_read_and_set() {
     assert_eq!(lines(&proxy), ["", "", ""], "root contexts have no connection");
     proxy.worker(0).send(Request::get("/").peer(([192, 0, 2, 7], 1234)));
     assert_eq!(lines(&proxy), ["192.0.2.7:1234", "", "value"]);
+}
+
+#[test]
+fn the_code_of_a_response_is_upstream_s_until_it_is_logged() {
+    let module = module(
+        &imports(&[("get_property", 4), ("replace_header_map_value", 5), ("log", 3)]),
+        r#"
+    (data (i32.const 16) "response\00code") (data (i32.const 48) ":status") (data (i32.const 56) "322")
+    (func $show
+        (if (call $get_property (i32.const 16) (i32.const 13) (i32.const 96) (i32.const 100))
+            (then (drop (call $log (i32.const 2) (i32.const 0) (i32.const 0))))
+            ;; The lower byte is a letter for the numbers of this test.
+            (else (drop (call $log (i32.const 2) (i32.load (i32.const 96)) (i32.const 1))))))
+    (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (call $show) (i32.const 0))
+    (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+        (call $show)
+        (drop (call $replace_header_map_value (i32.const 2) (i32.const 48) (i32.const 7) (i32.const 56) (i32.const 3)))
+        (call $show)
+        (i32.const 0))
+    (func (export "proxy_on_log") (param i32) (call $show))"#,
+    );
+    let proxy = Proxy::builder(&module).start().expect("starts");
+    let answer = proxy.worker(0).send(Request::get("/").upstream(Response::new(321)));
+    assert_eq!(answer.status(), 322);
+    assert_eq!(lines(&proxy), ["", "A", "A", "B"]);
 }
 
 #[test]
