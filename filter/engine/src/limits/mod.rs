@@ -7,6 +7,7 @@
 mod bucket;
 mod charge;
 mod fields;
+mod leases;
 pub mod plan;
 mod table;
 
