@@ -62,7 +62,11 @@ impl Vm {
         let Some(half) = self.half(id, side) else { return };
         half.iteration = match answered {
             Answered::Continue => {
-                half.headers_continued = true;
+                if std::mem::replace(&mut half.headers_continued, true) {
+                    let message = "the module continued a stream and then returned Continue for the same headers; Envoy \
+                                   sends them on twice, and the request goes upstream twice";
+                    self.store.data().log(LogLevel::Error, message.as_bytes());
+                }
                 return self.forward_headers(id, side, end);
             }
             Answered::StopAllBuffer => Iteration::StopAllBuffer,
@@ -162,9 +166,12 @@ impl Vm {
     }
 
     /// The module asked to continue (`continueDecoding`, `continueEncoding`).
+    ///
+    /// Envoy does so even if the callback that asks has not been heard yet: the headers go on, and then count
+    /// as paused or not as the callback says. Seen in Envoy 1.40.0.
     pub(crate) fn resume(&mut self, id: u32, side: Side) {
         let Some(half) = self.half(id, side) else { return };
-        if half.iteration == Iteration::Continue {
+        if half.iteration == Iteration::Continue && !half.in_call {
             let what = if side == Side::Request { "request" } else { "response" };
             let message =
                 format!("the module continued a {what} of stream {id} that is not paused; nothing happens");

@@ -233,6 +233,80 @@ fn a_refusal_while_the_context_is_made_does_not_keep_the_headers_from_the_module
     assert_eq!(names(&answer), ["context_create", "request_headers"]);
 }
 
+/// Continues the request in the callback for its headers, and then returns this.
+fn continuing(returned: i32) -> Module {
+    module(
+        &imports(&[("continue_stream", 1)]),
+        &format!(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                   (drop (call $continue_stream (i32.const 0))) (i32.const {returned}))
+               (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) (i32.const 0))"#
+        ),
+    )
+}
+
+// What the following four expect was seen in Envoy 1.40.0.
+
+#[test]
+fn to_continue_and_pause_in_one_callback_lets_the_request_through() {
+    let proxy = start(&continuing(1));
+    assert_eq!(proxy.worker(0).send(Request::get("/")).status(), 200);
+    let answer = proxy.worker(0).send(Request::post("/").body("0123456789"));
+    assert_eq!((answer.status(), names(&answer).len()), (200, 3));
+    assert_eq!(answer.upstream().map(|seen| seen.body.len()), Some(10));
+}
+
+#[test]
+fn to_continue_and_return_continue_is_reported_for_envoy_sends_the_request_twice() {
+    let proxy = start(&continuing(0));
+    assert_eq!(proxy.worker(0).send(Request::get("/")).status(), 200);
+    assert!(proxy.log().iter().any(|line| line.message.contains("twice")));
+}
+
+#[test]
+fn the_first_of_two_replies_goes_out_and_a_trap_behind_a_reply_takes_its_place() {
+    let refuse = |status: u32| {
+        format!("(drop (call $send_local_response (i32.const {status}) (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0)
+            (i32.const 0) (i32.const 0) (i32.const -1)))")
+    };
+    let replying = |then: &str| {
+        module(
+            &imports(&[("send_local_response", 8)]),
+            &format!(
+                r#"(data (i32.const 0) "a")
+                   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) {} {then} (i32.const 0))
+                   (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (i32.const 0))"#,
+                refuse(403)
+            ),
+        )
+    };
+    let twice = start(&replying(&refuse(404))).worker(0).send(Request::get("/"));
+    assert_eq!((twice.status(), names(&twice)), (403, vec!["request_headers", "response_headers"]));
+    let trapped = start(&replying("unreachable")).worker(0).send(Request::get("/"));
+    assert_eq!((trapped.status(), trapped.details()), (503, "a"), "the details are those of the reply");
+    assert_eq!(names(&trapped), ["request_headers"]);
+}
+
+#[test]
+fn a_body_that_is_too_large_is_shown_once_more_before_413_and_its_reply_is_seen_too() {
+    let module = module(
+        "",
+        r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 1))
+           (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) (i32.eqz (local.get 2)))
+           (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (i32.const 0))
+           (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32) (i32.const 0))"#,
+    );
+    let proxy = Proxy::builder(&module)
+        .allow_on_headers_stop_iteration(true)
+        .buffer_limit(1000)
+        .start()
+        .expect("starts");
+    let answer = proxy.worker(0).send(Request::post("/").body(vec![0; 600]).body(vec![0; 600]));
+    assert_eq!(answer.status(), 413);
+    let order = ["request_headers", "request_body", "request_body", "response_headers", "response_body"];
+    assert_eq!(names(&answer), order);
+}
+
 #[test]
 fn headers_are_out_of_reach_once_they_went_on() {
     let module = module(
