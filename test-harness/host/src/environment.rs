@@ -93,7 +93,8 @@ pub struct LogLine {
 pub enum FailurePolicy {
     /// Every request is answered with 503 (`FAIL_CLOSED`, Envoy's default).
     Closed,
-    /// Every request goes through without the filter (`FAIL_OPEN`).
+    /// Every request that comes later goes through without the filter (`FAIL_OPEN`). Those that the VM had when it failed
+    /// are answered with 503 all the same: so it is in Envoy 1.40.0, unless the older `fail_open: true` is used instead.
     Open,
     /// As closed, but a request that comes at least a second after the VM was loaded last makes a new one
     /// (`FAIL_RELOAD`).

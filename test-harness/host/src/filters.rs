@@ -6,7 +6,7 @@
 //! itself adds stands in `Context::decodeHeaders` and its kin in `common/wasm/context.cc`, and in `CHECK_FAIL` and
 //! `convertVmCallResult...` of `src/context.cc` in proxy-wasm-cpp-host.
 
-use crate::environment::{FailurePolicy, LogLevel, nanos};
+use crate::environment::{LogLevel, nanos};
 use crate::exchange::{Exchange, Frame, Half, Iteration, Origin, Rendered, Reply, Side};
 use crate::headers::HeaderMap;
 use crate::vm::{Called, Context, Vm};
@@ -321,8 +321,9 @@ impl Vm {
         answered
     }
 
-    /// Calls the module for a stream. `Ok` is what it returned, `Err` what follows from a VM that has failed, before
-    /// or in this call: `closed` with a 503, or going on if the plugin fails open (`CHECK_FAIL_HTTP`).
+    /// Calls the module for a stream. `Ok` is what it returned, `Err` what follows from a reply that it sent, or from a VM
+    /// that has failed, before or in this call: a 503 (`CHECK_FAIL_HTTP`), with `FAIL_OPEN` too, which is asked only when
+    /// a stream begins.
     fn ask(
         &mut self,
         id: u32,
@@ -336,9 +337,6 @@ impl Vm {
             // A module that sent a response is stopped, whatever it returns.
             Called::Returned(_) if self.store.data().stop_iteration => Err(closed),
             Called::Returned(number) => Ok(number),
-            Called::Failed if self.store.data().env.settings.failure_policy == FailurePolicy::Open => {
-                Err(Answered::Continue)
-            }
             Called::Failed => {
                 self.fail(id);
                 Err(closed)

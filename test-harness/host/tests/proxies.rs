@@ -124,9 +124,10 @@ fn a_trap_fails_the_worker_closed_and_its_neighbour_works_on() {
 }
 
 #[test]
-fn failing_open_lets_everything_through() {
+fn failing_open_lets_everything_through_but_the_request_that_failed() {
     let proxy = Proxy::builder(&traps()).failure_policy(FailurePolicy::Open).start().expect("starts");
-    assert_eq!(proxy.worker(0).send(Request::get("/tr")).status(), 200, "the request that trapped, too");
+    // Seen in Envoy 1.40.0.
+    assert_eq!(proxy.worker(0).send(Request::get("/tr")).status(), 503);
     assert_eq!(proxy.worker(0).send(Request::get("/")).status(), 200);
     assert!(proxy.worker(0).failure().is_some());
 }

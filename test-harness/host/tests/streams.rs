@@ -245,7 +245,85 @@ fn continuing(returned: i32) -> Module {
     )
 }
 
-// What the following four expect was seen in Envoy 1.40.0.
+// What the following tests expect was seen in Envoy 1.40.0.
+
+#[test]
+fn buffers_that_are_absent_are_empty_or_not_found_and_empty_ones_are_written_as_such() {
+    let get = |buffer: u32| {
+        format!(
+            "(call $show (call $get_buffer_bytes (i32.const {buffer}) (i32.const 0) (i32.const 9) (i32.const 32) (i32.const 36)))"
+        )
+    };
+    let module = module(
+        &imports(&[("get_buffer_bytes", 5), ("set_buffer_bytes", 5), ("continue_stream", 1), ("log", 3)]),
+        &format!(
+            r#"(func $show (param i32) (i32.store8 (i32.const 16) (i32.add (i32.const 48) (local.get 0)))
+                   (drop (call $log (i32.const 2) (i32.const 16) (i32.const 1))))
+               (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                   (i32.store (i32.const 32) (i32.const 7)) (i32.store (i32.const 36) (i32.const 7))
+                   {} (call $show (i32.load (i32.const 32))) (call $show (i32.load (i32.const 36)))
+                   {} {} {} {} {}
+                   (call $show (call $set_buffer_bytes (i32.const 0) (i32.const 0) (i32.const 9) (i32.const 0) (i32.const 4)))
+                   (call $show (call $continue_stream (i32.const 2)))
+                   (i32.const 0))
+               (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32)
+                   (call $show (call $set_buffer_bytes (i32.const 0) (i32.const 3) (i32.const 9) (i32.const 0) (i32.const 4)))
+                   (call $show (call $set_buffer_bytes (i32.const 0) (i32.const 0) (i32.const 99) (i32.const 0) (i32.const 4)))
+                   (i32.const 0))"#,
+            get(0),
+            get(4),
+            get(5),
+            get(7),
+            get(2),
+            get(8)
+        ),
+    );
+    let proxy = start(&module);
+    let answer = proxy.worker(0).send(Request::post("/").body("0123456789"));
+    let lines: String = proxy.take_log().into_iter().map(|line| line.message).collect();
+    // In the callback for headers, for the piece of ten bytes, and for the empty one at the end.
+    assert_eq!(lines, format!("{}{}{}", "0001010020", "20", "00"));
+    assert_eq!(answer.upstream().map(|seen| seen.body.len()), Some(8));
+}
+
+#[test]
+fn the_access_log_sees_what_the_end_does_not() {
+    let look = |map: u32, name: u32, length: u32| {
+        format!(
+            "(call $show (call $get_header_map_value (i32.const {map}) (i32.const {name}) (i32.const {length}) (i32.const 64) (i32.const 68)))"
+        )
+    };
+    let all = [look(0, 32, 5), look(1, 32, 5), look(2, 40, 7), look(3, 40, 7)].concat();
+    let module = module(
+        &imports(&[("get_header_map_value", 5), ("get_property", 4), ("log", 3)]),
+        &format!(
+            r#"(data (i32.const 32) ":path") (data (i32.const 40) ":status") (data (i32.const 48) "request\00path")
+               (func $show (param i32) (i32.store8 (i32.const 16) (i32.add (i32.const 48) (local.get 0)))
+                   (drop (call $log (i32.const 2) (i32.const 16) (i32.const 1))))
+               (func $all {all} (call $show (call $get_property (i32.const 48) (i32.const 12) (i32.const 64) (i32.const 68))))
+               (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (call $all) (i32.const 0))
+               (func (export "proxy_on_log") (param i32) (call $all))
+               (func (export "proxy_on_done") (param i32) (result i32) (call $all) (i32.const 1))"#
+        ),
+    );
+    let proxy = start(&module);
+    proxy.worker(0).send(Request::get("/"));
+    let lines: String = proxy.take_log().into_iter().map(|line| line.message).collect();
+    assert_eq!(lines, format!("{}{}{}", "22021", "01010", "22221"));
+}
+
+#[test]
+fn stopping_everything_with_a_buffer_ends_in_413_and_with_a_watermark_in_waiting() {
+    let stopping = |how: u32| {
+        let text = format!(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const {how}))"#
+        );
+        let proxy = Proxy::builder(&module("", &text)).buffer_limit(1000).start().expect("starts");
+        proxy.worker(0).send(Request::post("/").body(vec![0; 600]).body(vec![0; 600]))
+    };
+    assert_eq!(stopping(3).status(), 413);
+    assert_eq!(stopping(4).outcome(), Outcome::Hangs);
+}
 
 #[test]
 fn to_continue_and_pause_in_one_callback_lets_the_request_through() {
