@@ -112,6 +112,7 @@ pub(crate) struct Settings {
     pub(crate) variables: Vec<(String, String)>,
     pub(crate) failure_policy: FailurePolicy,
     pub(crate) reload_backoff: Duration,
+    pub(crate) drain_time: Duration,
     pub(crate) allow_on_headers_stop_iteration: bool,
     pub(crate) buffer_limit: usize,
     pub(crate) fuel: u64,

@@ -135,6 +135,14 @@ impl Builder {
         self
     }
 
+    /// How long a configuration that was replaced lives on for its streams (`--drain-time-s`); ten minutes if not
+    /// given, as in Envoy.
+    #[must_use]
+    pub const fn drain_time(mut self, time: Duration) -> Self {
+        self.settings.drain_time = time;
+        self
+    }
+
     /// Whether pausing in the callback for headers leaves the body callbacks alone. Without it (Envoy's default)
     /// such a pause stops everything until the module continues.
     #[must_use]
@@ -189,6 +197,7 @@ impl Builder {
         let core = Core {
             module: self.module,
             jitter: Mutex::new(Random::new(self.seed)),
+            draining: Mutex::default(),
             configuration: Mutex::new(None),
             slots: threads
                 .map(|thread| Mutex::new(Slot { thread, plugin: None, loaded: env.now() }))
@@ -209,6 +218,8 @@ pub(crate) struct Core {
     /// The main thread first, then the workers.
     slots: Vec<Mutex<Slot>>,
     jitter: Mutex<Random>,
+    /// What was replaced, and until when it lives.
+    draining: Mutex<Vec<(Duration, Loaded)>>,
 }
 
 /// What one thread has of the plugin.
@@ -259,6 +270,7 @@ impl Proxy {
                 variables: Vec::new(),
                 failure_policy: FailurePolicy::Closed,
                 reload_backoff: Duration::from_secs(1),
+                drain_time: Duration::from_secs(600),
                 allow_on_headers_stop_iteration: false,
                 buffer_limit: 1024 * 1024,
                 fuel: 10_000_000_000,
@@ -274,8 +286,9 @@ impl Proxy {
     /// Replaces the plugin configuration, as an update of the listener does.
     ///
     /// A canary tries it first. Then each thread gets a new root context, in the VM it has or, if that has failed, in
-    /// a new one; streams keep the root context they began with, which is deleted when the last of them is gone.
-    /// The configuration that is already in force changes nothing, as Envoy finds the plugin by it.
+    /// a new one; streams keep the root context they began with. It goes on, ticks included, until the old listener
+    /// has drained: then what is left of its streams is reset, and it is told that it is done. So it was seen
+    /// in Envoy 1.40.0. The configuration that is already in force changes nothing, as Envoy finds the plugin by it.
     ///
     /// # Errors
     /// If the canary refuses; nothing has changed then.
@@ -304,7 +317,8 @@ impl Proxy {
             slot.loaded = core.env.now();
             slot.plugin = core.note(slot.thread, new);
             if let Some(old) = old {
-                lock(&old.vm).retire(old.root);
+                let until = core.env.now().saturating_add(core.env.settings.drain_time);
+                lock(&core.draining).push((until, old));
             }
         }
         core.env.deliver_posts();
@@ -444,7 +458,9 @@ impl Core {
         loop {
             self.env.deliver_posts();
             let vms = self.vms();
-            let next = vms.iter().filter_map(|(_, vm)| lock(vm).next_event()).min();
+            let event = vms.iter().filter_map(|(_, vm)| lock(vm).next_event()).min();
+            let drained = lock(&self.draining).iter().map(|(until, _)| *until).min();
+            let next = [event, drained].into_iter().flatten().min();
             let Some(due) = next.filter(|due| *due <= until) else { break };
             rounds = if due > self.env.now() { 0 } else { rounds.saturating_add(1) };
             if rounds > 1000 {
@@ -454,6 +470,10 @@ impl Core {
                 break;
             }
             self.env.set_now(due);
+            let drained: Vec<_> = lock(&self.draining).extract_if(.., |(until, _)| *until <= due).collect();
+            for (_, old) in drained {
+                lock(&old.vm).drain(old.root);
+            }
             for (_, vm) in vms {
                 let mut vm = lock(&vm);
                 vm.deliver();

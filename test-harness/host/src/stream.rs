@@ -389,7 +389,6 @@ impl Drop for Stream {
             let mut vm = lock(vm);
             vm.reset(*id);
             vm.remove(*id);
-            vm.release();
         }
         self.core.env.deliver_posts();
     }

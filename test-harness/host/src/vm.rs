@@ -35,8 +35,6 @@ pub(crate) struct Root {
     /// What `proxy_get_status` gives.
     status: (u32, Vec<u8>),
     pub(crate) prototypes: Prototypes,
-    /// A newer configuration has taken its place; it lives until its last stream is gone.
-    retired: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -427,28 +425,15 @@ impl Vm {
         }
     }
 
-    /// A newer configuration takes the place of this root context.
-    pub(crate) fn retire(&mut self, root: u32) {
-        if let Some(root) = self.store.data_mut().root_mut(root) {
-            root.retired = true;
-        }
-        self.release();
-    }
-
-    /// Ends the root contexts that were retired and have no stream any more.
-    pub(crate) fn release(&mut self) {
+    /// The end of a root context that a newer configuration replaced: its streams are reset, then it is shut down.
+    pub(crate) fn drain(&mut self, old: u32) {
+        let of_old = |context: &Context| matches!(context, Context::Stream { root, .. } if *root == old);
         let contexts = &self.store.data().contexts;
-        let used =
-            |id: u32| contexts.values().any(|c| matches!(c, Context::Stream { root, .. } if *root == id));
-        let ripe = |context: &Context| matches!(context, Context::Root(Root { retired: true, .. }));
-        let roots: Vec<u32> =
-            contexts.iter().filter(|(id, context)| ripe(context) && !used(**id)).map(|(id, _)| *id).collect();
-        for root in roots {
-            if let Some(root) = self.store.data_mut().root_mut(root) {
-                root.retired = false;
-            }
-            self.shut_down(root);
+        let streams: Vec<u32> = contexts.iter().filter(|(_, one)| of_old(one)).map(|(id, _)| *id).collect();
+        for stream in streams {
+            self.reset(stream);
         }
+        self.shut_down(old);
     }
 
     pub(crate) fn delete_root(&mut self, root: u32) {

@@ -167,15 +167,17 @@ fn a_stream_keeps_the_configuration_it_began_with() {
     let mut old = proxy.worker(0).open();
     old.request_headers(&head, false);
     proxy.configure("abcd").expect("taken");
-    assert_eq!(lines(&proxy, LogLevel::Debug), ["3"], "only the main thread's root context is gone");
     proxy.worker(0).send(Request::get("/"));
-    old.request_body("x", true);
-    assert_eq!(lines(&proxy, LogLevel::Info), ["4", "3"]);
-    drop(old);
-    assert!(
-        lines(&proxy, LogLevel::Debug).contains(&"3".to_owned()),
-        "the last stream takes the old one along"
-    );
+    old.request_body("x", false);
+    assert_eq!(lines(&proxy, LogLevel::Info), ["3", "4", "3"]);
+    proxy.advance(Duration::from_secs(599));
+    assert_eq!(lines(&proxy, LogLevel::Debug), [""; 0]);
+    assert!(!old.is_over());
+    proxy.advance(Duration::from_secs(1));
+    assert_eq!(old.answer().outcome(), Outcome::Reset, "the old listener has drained");
+    let deleted = lines(&proxy, LogLevel::Debug);
+    assert_eq!(deleted.iter().filter(|line| *line == "3").count(), 2, "on the main thread and on the worker");
+    assert!(!deleted.contains(&"4".to_owned()));
 }
 
 #[test]
