@@ -22,8 +22,8 @@ pub(crate) async fn count(material: &Material) -> Result<BTreeMap<String, usize>
     for (name, total) in after {
         let made = total - before.get(&name).copied().unwrap_or(0);
         if made > 0 {
-            // A request that spends a token taken ahead makes fewer calls; counted is the one that does not.
-            per_request.insert(name, made.div_ceil(many));
+            ensure!(made % many == 0, "`{name}` was called {made} times by {many} equal requests");
+            per_request.insert(name, made / many);
         }
     }
     ensure!(!per_request.is_empty(), "envoy's trace log has no host calls");

@@ -70,25 +70,10 @@ impl Bucket {
         (empty.saturating_add(SLACK), empty)
     }
 
-    /// Takes so many tokens: the new state, or `None` if there are not so many.
-    pub(super) fn take(&self, full_at: u64, now: u64, tokens: u64) -> Option<u64> {
-        let after = self.clamp(full_at, now).saturating_add(self.interval.saturating_mul(tokens));
+    /// Takes one token: the new state, or `None` if there is none.
+    pub(super) fn take(&self, full_at: u64, now: u64) -> Option<u64> {
+        let after = self.clamp(full_at, now).saturating_add(self.interval);
         (after.saturating_sub(now) <= self.fill()).then_some(after)
-    }
-
-    /// The state before so many of its tokens were taken.
-    pub(super) fn untaken(&self, full_at: u64, tokens: u64) -> u64 {
-        full_at.saturating_sub(self.interval.saturating_mul(tokens))
-    }
-
-    /// How many tokens will trickle in until the bucket is full.
-    pub(super) fn tokens_until(&self, full_at: u64, now: u64) -> u64 {
-        full_at.saturating_sub(now).checked_div(self.interval).unwrap_or(0)
-    }
-
-    /// Capacity.
-    pub(super) fn burst(&self) -> u64 {
-        self.burst
     }
 
     /// What is left at `now`.
@@ -117,20 +102,20 @@ mod tests {
         let bucket = bucket(60, 60_000, 3);
         let mut state = 0;
         for left in [2, 1, 0] {
-            state = bucket.take(state, 1000 * S, 1).unwrap();
+            state = bucket.take(state, 1000 * S).unwrap();
             assert_eq!(bucket.level(state, 1000 * S).remaining, left);
         }
-        assert_eq!(bucket.take(state, 1000 * S, 1), None);
+        assert_eq!(bucket.take(state, 1000 * S), None);
         assert_eq!(bucket.level(state, 1000 * S).next_in, S);
-        assert_eq!(bucket.take(state, 1001 * S - 1, 1), None);
-        assert!(bucket.take(state, 1001 * S, 1).is_some());
+        assert_eq!(bucket.take(state, 1001 * S - 1), None);
+        assert!(bucket.take(state, 1001 * S).is_some());
     }
 
     #[test]
     fn a_clock_that_was_set_back_does_not_lock_anybody_out() {
         let bucket = bucket(60, 60_000, 3);
-        let state = bucket.take(0, 5000 * S, 1).unwrap();
-        assert_eq!(bucket.take(state, 1000 * S, 1), None, "and gives nothing away either");
+        let state = bucket.take(0, 5000 * S).unwrap();
+        assert_eq!(bucket.take(state, 1000 * S), None, "and gives nothing away either");
         assert_eq!(bucket.level(state, 1000 * S).next_in, S);
     }
 
@@ -155,7 +140,7 @@ mod tests {
             let mut admitted: Vec<u64> = Vec::new();
             for step in steps {
                 now += step;
-                if let Some(next) = bucket.take(state, now, 1) {
+                if let Some(next) = bucket.take(state, now) {
                     state = next;
                     admitted.push(now);
                 }

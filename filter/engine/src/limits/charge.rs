@@ -7,7 +7,6 @@ use std::rc::Rc;
 
 use super::bucket::Bucket;
 use super::fields::{Fixed, Report};
-use super::leases::Leases;
 use super::plan::{LimitKey, LimitPlan};
 use super::table::{MAX_WINDOWS, Slot, WAYS};
 use crate::host::{Host, Loaded, Now, Stored};
@@ -87,7 +86,6 @@ struct Limit {
 #[derive(Debug)]
 pub struct Limits {
     limits: Vec<Limit>,
-    leases: Leases,
     seed: [u64; 2],
     name: String,
     bytes: Vec<u8>,
@@ -106,11 +104,7 @@ impl Limits {
             return Err(PlanError::new(format!("limits[{twice}].id"), problem));
         }
         let limits = plan.iter().enumerate().map(|(index, limit)| load_limit(index, limit));
-        let limits: Vec<Limit> = limits.collect::<Result<_, _>>()?;
-        // A limit lends what its smallest bucket can spare.
-        let smallest = limits.iter().filter_map(|limit| limit.buckets.iter().map(Bucket::burst).min());
-        let leases = Leases::new(smallest);
-        Ok(Self { limits, leases, seed, name: String::new(), bytes: Vec::new() })
+        Ok(Self { limits: limits.collect::<Result<_, _>>()?, seed, name: String::new(), bytes: Vec::new() })
     }
 
     /// Number of limits: routes point below it.
@@ -182,8 +176,7 @@ impl Limits {
         for &index in of_route {
             let Some(limit) = self.limits.get(index) else { continue };
             let Some(hash) = key_hash(limit, client, self.seed)? else { continue };
-            let desk = Desk { host, leases: &mut self.leases, name: &mut self.name, bytes: &mut self.bytes };
-            let (admitted, level) = charge((index, limit), hash, now.nanos(), desk)?;
+            let (admitted, level) = charge(limit, hash, now, host, &mut self.name, &mut self.bytes)?;
             trace.note(Room::Limits, &limit.at, || {
                 let verdict = if admitted { "has room" } else { "is used up" };
                 format!("the limit `{}` {verdict}: {} left", limit.id, level.remaining)
@@ -279,33 +272,23 @@ fn key_hash(limit: &Limit, client: Client<'_>, seed: [u64; 2]) -> Result<Option<
     })
 }
 
-/// What charging works with: shared data, what was taken ahead, and room to write in.
-struct Desk<'a> {
-    host: &'a mut dyn Host,
-    leases: &'a mut Leases,
-    name: &'a mut String,
-    bytes: &'a mut Vec<u8>,
-}
-
 /// Charges one request to one key: all windows or none.
 fn charge(
-    (index, limit): (usize, &Limit),
-    hash: [u64; 2],
-    now: u64,
-    desk: Desk<'_>,
+    limit: &Limit,
+    [place, fingerprint]: [u64; 2],
+    now: Now,
+    host: &mut dyn Host,
+    name: &mut String,
+    bytes: &mut Vec<u8>,
 ) -> Result<(bool, Report), Refusal> {
-    let Desk { host, leases, name, bytes } = desk;
     let unavailable = |why| Refusal::new(Reason::LimitsUnavailable, why);
-    // INVARIANT: a loaded limit has a window, or it would limit nothing.
-    let report = |state| tightest(limit, state, now).ok_or_else(|| unavailable("the limit has no window"));
-    if let Some(state) = leases.spend(index, hash, &limit.buckets, now) {
-        return Ok((true, report(state)?));
-    }
-    let [place, fingerprint] = hash;
     name.clear();
     // Slots are few and fixed: behind the prefix is a number below the number of slots.
     name.push_str(&limit.slot_prefix);
     name.push_str(itoa::Buffer::new().format(place & limit.slots.saturating_sub(1)));
+    let now = now.nanos();
+    // INVARIANT: a loaded limit has a window, or it would limit nothing.
+    let report = |state| tightest(limit, state, now).ok_or_else(|| unavailable("the limit has no window"));
     for _ in 0..MAX_TRIES {
         let (mut slot, version) = match host.load(name, bytes) {
             Loaded::Present(version) => (
@@ -317,11 +300,10 @@ fn charge(
         };
         let capped = slot.cap(limit.buckets.iter().map(|bucket| bucket.latest(now)));
         let before = slot.state(fingerprint);
-        let tokens = leases.wanted(index, hash, &limit.buckets, before, now);
         let mut after = before;
         let mut admitted = true;
         for ((bucket, was), becomes) in limit.buckets.iter().zip(before).zip(&mut after) {
-            match bucket.take(was, now, tokens) {
+            match bucket.take(was, now) {
                 Some(taken) => *becomes = taken,
                 None => admitted = false,
             }
@@ -337,11 +319,7 @@ fn charge(
         }
         slot.encode(limit.buckets.len(), bytes);
         match host.store(name, bytes, version) {
-            Stored::Yes if admitted => {
-                let state = leases.keep(index, hash, &limit.buckets, after, tokens, now);
-                return Ok((true, report(state)?));
-            }
-            Stored::Yes => return Ok((false, report(after)?)),
+            Stored::Yes => return Ok((admitted, report(after)?)),
             Stored::Conflict => {}
             Stored::Failed => return Err(unavailable("a slot cannot be written")),
         }

@@ -7,7 +7,6 @@
 mod bucket;
 mod charge;
 mod fields;
-mod leases;
 pub mod plan;
 mod table;
 
