@@ -50,10 +50,10 @@ run: wasm ## guard an echo server with the bundle iot-gateway, and print curl li
 demo: wasm ## a tour of what is let in and what is refused, as a table
 	@$(e2e) demo $(ARGS)
 
-test: test-native wasm ## unit, property, conformance and behaviour tests, and a quick round in Envoy
+test: test-native ## unit, property, conformance and behaviour tests, and a quick round in Envoy
 	@$(e2e) quick $(ARGS)
 
-test-native: ## the tests that need no Envoy
+test-native: wasm ## the tests that need no Envoy
 	@$(cargo) test -q --no-fail-fast
 
 e2e: wasm ## every behaviour case, hostile input and floods in a real Envoy

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use bartizan_cases::deployment;
+pub use bartizan_cases::deployment::Signatures;
 use bartizan_cases::format::Token;
 use bartizan_cases::mint::Mint;
 use bartizan_cases::patch;
@@ -15,29 +17,6 @@ use serde_json::json;
 use crate::config::{self, Settings};
 use crate::envoy::Envoy;
 use crate::upstream::Upstream;
-
-/// Who checks signatures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signatures {
-    /// Envoy where its self-test passes, else the module.
-    Auto,
-    /// Envoy; the policy does not load where Envoy cannot.
-    Host,
-    /// The module.
-    Wasm,
-}
-
-impl Signatures {
-    /// The word for it in the plugin configuration.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Host => "host",
-            Self::Wasm => "wasm",
-        }
-    }
-}
 
 /// A compiled bundle with the keys of the test mint.
 #[derive(Debug, Clone)]
@@ -74,11 +53,7 @@ impl Policy {
     /// The plugin configuration.
     #[must_use]
     pub fn configuration(&self, signatures: Signatures) -> String {
-        json!({
-            "plan": self.plan,
-            "settings": {"hold_headers": true, "signatures": signatures.word()},
-        })
-        .to_string()
+        deployment::configuration(&self.plan, signatures)
     }
 
     /// Tokens of its issuers.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::headers::{HeaderKind, HeaderMap};
+use crate::pairs::Pairs;
 use crate::properties::{Attributes, Connection, ConnectionState};
 
 /// How the last frame of a body comes.
@@ -38,8 +39,12 @@ impl Request {
             (":method", method.as_ref()),
             (":scheme", b"http"),
         ];
-        let headers =
-            pseudo.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec())).collect();
+        Self::of(pseudo.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec())).collect())
+    }
+
+    /// A request with these headers and no others, pseudo-headers among them: one without `:authority` can be
+    /// made so.
+    pub fn of(headers: Pairs) -> Self {
         Self {
             headers,
             pieces: Vec::new(),

@@ -4,6 +4,7 @@
 //! wherever a text may. Everything that can be wrong is found when the suite is loaded, before any run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -54,8 +55,41 @@ pub struct Concrete {
 pub enum Target {
     /// In the engine.
     Native,
-    /// Through a real Envoy.
+    /// Through the module in a simulated Envoy.
+    Simulated(Http),
+    /// Through the module in a real Envoy.
     Envoy(Http),
+}
+
+impl Target {
+    /// The place, whatever HTTP is spoken there.
+    #[must_use]
+    pub const fn place(self) -> Place {
+        match self {
+            Self::Native => Place::Native,
+            Self::Simulated(_) => Place::Simulated,
+            Self::Envoy(_) => Place::Envoy,
+        }
+    }
+
+    /// The version of HTTP; the engine alone speaks none.
+    #[must_use]
+    pub const fn http(self) -> Option<Http> {
+        match self {
+            Self::Native => None,
+            Self::Simulated(http) | Self::Envoy(http) => Some(http),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Native => f.write_str("native"),
+            Self::Simulated(http) => write!(f, "simulated over {http}"),
+            Self::Envoy(http) => write!(f, "Envoy over {http}"),
+        }
+    }
 }
 
 impl Run {
@@ -72,10 +106,8 @@ impl Run {
     #[must_use]
     pub fn runs_on(&self, target: Target) -> bool {
         let Some(only) = &self.only else { return true };
-        let place = only
-            .run
-            .is_none_or(|place| place == if target == Target::Native { Place::Native } else { Place::Envoy });
-        let http = only.http.is_none_or(|only| target == Target::Native || target == Target::Envoy(only));
+        let place = only.run.as_ref().is_none_or(|places| places.has(target.place()));
+        let http = only.http.is_none_or(|only| target.http().is_none_or(|http| http == only));
         place && http
     }
 }

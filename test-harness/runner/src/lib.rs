@@ -1,9 +1,13 @@
 //! Behaviour cases as data: what is sent, what must come of it, and who judges.
 //!
 //! A suite (`*.cases.yaml`) names a bundle and lists requests with the expected decision. The same file
-//! runs natively in the engine and through a real Envoy: a driver turns each step into a [`wire::Wire`],
-//! sends it wherever it sends it, and hands what came back to [`judge::judge`]. Read [`mod@format`] first.
+//! runs natively in the engine, through the module in a simulated Envoy, and through a real one: a
+//! [`driver::Driver`] gets each step as a [`wire::Wire`], sends it wherever it sends it, and what came back goes to
+//! [`judge::judge`]. [`session`] runs many files at once. Read [`mod@format`] first.
 
+pub mod deployment;
+pub mod driver;
+mod edge;
 pub mod expand;
 pub mod format;
 pub mod judge;
@@ -11,5 +15,7 @@ pub mod lint;
 pub mod mint;
 pub mod native;
 pub mod patch;
+pub mod session;
+pub mod simulated;
 pub mod suite;
 pub mod wire;

@@ -4,6 +4,7 @@
 //! are any, and then no piece of the body ever said that it was the last. A refusal is a local reply and
 //! goes through the response edits like any other answer.
 
+use std::fmt;
 use std::time::Duration;
 
 use bartizan_engine::headers::Edit;
@@ -12,15 +13,17 @@ use bartizan_engine::host::testing::TestHost;
 use bartizan_engine::pipeline::{Engine, Exchange, Step, Surroundings};
 use bartizan_engine::plan::{Plan, PlanError};
 use bartizan_engine::refusal::Refusal;
-use bartizan_engine::trace::Trace;
+use bartizan_engine::trace::{Consideration, Trace};
 
+use crate::driver::{Broken, Driver};
+use crate::edge;
 use crate::expand::{Run, Target};
-use crate::judge::judge;
+use crate::format::Http;
 use crate::mint::Mint;
 use crate::patch::Secrets;
 use crate::wire::{Lines, Observed, Seen, Wire};
 
-/// When native runs begin: a moment that every test agrees on, 2026-11-20T00:00:00Z.
+/// When runs begin whose clock moves only when told: a moment that every test agrees on, 2026-11-20T00:00:00Z.
 pub const EPOCH_S: u64 = 1_795_132_800;
 
 /// A proxy with one worker, whose clock moves only when told.
@@ -29,6 +32,7 @@ pub struct Native {
     engine: Engine,
     host: TestHost,
     now_ns: u64,
+    traced: Traced,
 }
 
 impl Native {
@@ -40,48 +44,14 @@ impl Native {
         let secret = |name: &str| secrets.get(name).map(|value| value.clone().into_bytes());
         let engine =
             Engine::load(plan, &Surroundings { secret: &secret, seed: [1, 2], peer_appended: false })?;
-        Ok(Self { engine, host: TestHost::default(), now_ns: EPOCH_S.saturating_mul(1_000_000_000) })
+        let now_ns = EPOCH_S.saturating_mul(1_000_000_000);
+        Ok(Self { engine, host: TestHost::default(), now_ns, traced: Traced::default() })
     }
 
-    /// The time, in seconds since the epoch.
+    /// What was considered for the last request.
     #[must_use]
-    pub fn now_s(&self) -> u64 {
-        self.now_ns / 1_000_000_000
-    }
-
-    /// Lets time pass.
-    pub fn wait(&mut self, time: Duration) {
-        self.now_ns = self.now_ns.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
-    }
-
-    /// Forgets all budgets, as a proxy does that starts anew.
-    pub fn forget(&mut self) {
-        self.host = TestHost::default();
-    }
-
-    /// Sends a request and answers it as upstream would.
-    pub fn send(&mut self, wire: &Wire) -> Observed {
-        let mut exchange = Exchange::default();
-        let mut trace = Trace::on();
-        let mut request = head(wire);
-        let outcome = self.judge(wire, &mut exchange, &request, &mut trace);
-        let (status, mut headers, body, upstream) = match &outcome {
-            Err(refusal) => refused(refusal),
-            Ok(edits) => {
-                edits.iter().for_each(|edit| apply(edit.borrowed(), &mut request));
-                let answer = &wire.answer;
-                (answer.status, lower(&answer.headers), answer.body.clone(), Some(seen(request, wire)))
-            }
-        };
-        self.engine.response_edits(&exchange, &mut |edit| apply(edit, &mut headers));
-        let body = if wire.method == "HEAD" { Vec::new() } else { body };
-        let mut considered: Vec<String> = trace
-            .into_considered()
-            .iter()
-            .map(|c| format!("{}: {} {}", c.room.name(), c.at, c.what))
-            .collect();
-        considered.extend(outcome.err().map(|refusal| format!("refused: {}", refusal.detail)));
-        Observed { status, headers, body, upstream, note: Some(considered.join("\n      ")) }
+    pub const fn traced(&self) -> &Traced {
+        &self.traced
     }
 
     /// Envoy's side of a request: what it calls and when. Gives the edits of a request that is let through.
@@ -139,55 +109,91 @@ impl Native {
     }
 }
 
-/// Runs a case from a fresh start and says what is wrong; nothing, if it is empty.
+impl Driver for Native {
+    fn target(&self) -> Target {
+        Target::Native
+    }
+
+    fn fresh(&mut self) -> Result<(), Broken> {
+        self.host = TestHost::default();
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.now_ns)
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now_ns = self.now_ns.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    fn send(&mut self, wire: &Wire) -> Result<Observed, Broken> {
+        let mut exchange = Exchange::default();
+        let mut trace = Trace::on();
+        let mut request = edge::arrived(wire, Http::V1);
+        let outcome = self.judge(wire, &mut exchange, &request, &mut trace);
+        let (status, mut headers, body, upstream) = match &outcome {
+            Err(refusal) => refused(refusal),
+            Ok(edits) => {
+                edits.iter().for_each(|edit| apply(edit.borrowed(), &mut request));
+                let answer = &wire.answer;
+                let seen = edge::forwarded(request, wire.whole_body(), wire.peer);
+                (answer.status, edge::lower(&answer.headers), answer.body.clone(), Some(seen))
+            }
+        };
+        self.engine.response_edits(&exchange, &mut |edit| apply(edit, &mut headers));
+        let body = if wire.method == "HEAD" { Vec::new() } else { body };
+        self.traced = Traced { considered: trace.into_considered(), refusal: outcome.err() };
+        Ok(Observed { status, headers, body, upstream, note: None })
+    }
+}
+
+/// What the engine considered when it judged a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traced {
+    /// In the order of the rooms.
+    pub considered: Vec<Consideration>,
+    /// The refusal, if it was one, with the detail that only operators see.
+    pub refusal: Option<Refusal>,
+}
+
+impl fmt::Display for Traced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Consideration { room, at, what } in &self.considered {
+            let at = if at.is_empty() { String::new() } else { format!("{at}: ") };
+            writeln!(f, "{}: {at}{what}", room.name())?;
+        }
+        match &self.refusal {
+            Some(refusal) => write!(f, "refused, {}: {}", refusal.reason.code(), refusal.detail),
+            None => f.write_str("let through"),
+        }
+    }
+}
+
+/// Sends the requests of a run natively from this moment on, whatever is expected of them, and says what the engine
+/// considered for each.
 ///
 /// # Errors
 /// If a request cannot be made.
-pub fn run(native: &mut Native, run: &Run, number: u32, mint: &Mint) -> Result<Vec<String>, String> {
-    native.forget();
-    let mut wrong = Vec::new();
-    for (index, step) in run.steps.iter().enumerate() {
+pub fn trace(
+    native: &mut Native,
+    run: &Run,
+    number: u32,
+    now: Duration,
+    mint: &Mint,
+) -> Result<Vec<Traced>, String> {
+    native.now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+    native.host = TestHost::default();
+    let mut traced = Vec::new();
+    for step in &run.steps {
         native.wait(step.wait);
-        let concrete = step.concrete(number, native.now_s(), mint)?;
-        for turn in 1..=step.repeat {
-            let observed = native.send(&concrete.wire);
-            let problems = judge(&concrete, &observed, Target::Native);
-            if !problems.is_empty() {
-                let place = if run.steps.len() > 1 {
-                    format!("step {}, turn {turn}: ", index + 1)
-                } else {
-                    String::new()
-                };
-                wrong.extend(problems.into_iter().map(|problem| format!("{place}{problem}")));
-                return Ok(wrong);
-            }
+        let concrete = step.concrete(number, native.now().as_secs(), mint)?;
+        for _ in 0..step.repeat {
+            native.send(&concrete.wire).map_err(|broken| broken.0)?;
+            traced.push(std::mem::take(&mut native.traced));
         }
     }
-    Ok(wrong)
-}
-
-/// The header map as Envoy hands it over, with what Envoy adds itself.
-fn head(wire: &Wire) -> Lines {
-    let mut head: Lines = Vec::new();
-    if let Some(host) = &wire.host {
-        head.push((b":authority".to_vec(), host.clone()));
-    }
-    head.push((b":path".to_vec(), wire.path.clone()));
-    head.push((b":method".to_vec(), wire.method.clone().into_bytes()));
-    head.push((b":scheme".to_vec(), wire.scheme.clone().into_bytes()));
-    head.append(&mut lower(&wire.headers));
-    if wire.chunked {
-        head.push((b"transfer-encoding".to_vec(), b"chunked".to_vec()));
-    } else if wire.body.is_some() && !head.iter().any(|(name, _)| name == b"content-length") {
-        head.push((b"content-length".to_vec(), wire.whole_body().len().to_string().into_bytes()));
-    }
-    head.push((b"x-forwarded-proto".to_vec(), b"http".to_vec()));
-    head.push((b"x-request-id".to_vec(), b"00000000-0000-4000-8000-000000000000".to_vec()));
-    head
-}
-
-fn lower(lines: &Lines) -> Lines {
-    lines.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect()
+    Ok(traced)
 }
 
 /// The local reply that the filter sends.
@@ -211,18 +217,4 @@ fn apply(edit: Edit<&str>, lines: &mut Lines) {
             lines.push((name.as_bytes().to_vec(), value.as_bytes().to_vec()));
         }
     }
-}
-
-fn seen(request: Lines, wire: &Wire) -> Seen {
-    let mut seen = Seen { body: wire.whole_body(), ..Seen::default() };
-    for (name, value) in request {
-        match name.as_slice() {
-            b":method" => seen.method = String::from_utf8_lossy(&value).into_owned(),
-            b":path" => seen.path = value,
-            b":authority" => seen.host = value,
-            b":scheme" => {}
-            _ => seen.headers.push((name, value)),
-        }
-    }
-    seen
 }

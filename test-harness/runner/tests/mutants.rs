@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
+use bartizan_cases::driver::{self, Verdict};
 use bartizan_cases::expand::Target;
-use bartizan_cases::native::{self, Native};
+use bartizan_cases::native::Native;
 use bartizan_cases::suite::{Loaded, load_all};
 use bartizan_engine::plan::{AccessPlan, Plan};
 use bartizan_engine::validation::plan::ReadPlan;
@@ -29,8 +30,10 @@ fn noticed(change: impl Fn(&mut Plan)) -> Result<Vec<String>, String> {
             if run.label().contains("1398101") || run.label().contains("14 MiB") {
                 continue;
             }
-            if !native::run(&mut native, run, number, &prepared.mint)?.is_empty() {
-                noticed.push(run.case.clone());
+            match driver::run(&mut native, run, number, &prepared.mint).verdict {
+                Verdict::Passed => {}
+                Verdict::Failed(_) => noticed.push(run.case.clone()),
+                Verdict::Error(why) | Verdict::Skipped(why) => return Err(why),
             }
         }
     }

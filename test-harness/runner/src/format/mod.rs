@@ -6,6 +6,7 @@
 mod body;
 mod expect;
 mod octets;
+mod only;
 mod placeholder;
 mod request;
 mod text_or_map;
@@ -21,6 +22,7 @@ use serde_json::Value;
 pub use body::{Body, Framing};
 pub use expect::{Decision, Expect, HeaderMatch, ProxyAnswer, Upstream};
 pub use octets::{Count, Octets};
+pub use only::{Http, Only, Place, Places};
 pub use request::{Answer, HeaderLines, Request};
 pub use token::{Tamper, Token};
 
@@ -194,41 +196,6 @@ pub struct Step {
 
 const fn once() -> u32 {
     1
-}
-
-/// Where alone a case runs.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Only {
-    /// In the engine, or in a real Envoy.
-    #[serde(default)]
-    pub run: Option<Place>,
-    /// Over one version of HTTP.
-    #[serde(default)]
-    pub http: Option<Http>,
-    /// Why, as a sentence.
-    pub because: String,
-}
-
-/// Where a case runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Place {
-    /// In the engine, without a proxy.
-    Native,
-    /// Through the filter in a real Envoy.
-    Envoy,
-}
-
-/// A version of HTTP between the client and the proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum Http {
-    /// HTTP/1.1.
-    #[serde(rename = "1.1")]
-    V1,
-    /// HTTP/2.
-    #[serde(rename = "2")]
-    V2,
 }
 
 impl Suite {

@@ -1,0 +1,233 @@
+//! Runs cases through the built module in a simulated Envoy.
+//!
+//! There is a proxy with two workers for each policy and its settings, configured as `envoy/standalone/envoy.yaml`
+//! does it. Its clock moves only when told. Which worker gets a request is drawn by a seed, so that a run can be
+//! repeated.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use bartizan_host::{Answer, FailurePolicy, LogLevel, Module, Outcome, Protocol, Proxy, Request, Response};
+
+use crate::deployment::{self, Signatures};
+use crate::driver::{Broken, Driver};
+use crate::edge;
+use crate::expand::Target;
+use crate::format::Http;
+use crate::native::EPOCH_S;
+use crate::suite::Prepared;
+use crate::wire::{Observed, Wire};
+
+/// Worker threads of each proxy, as in the tests with a real Envoy.
+pub const WORKERS: usize = 2;
+
+/// The name space of shared data.
+const VM_ID: &str = "bartizan";
+
+/// `request_body_buffer_limit` of the route.
+const BUFFER_LIMIT: usize = 16 * 1024 * 1024;
+
+/// Reads and compiles a module, or finds it in the cache of compiled modules.
+///
+/// # Errors
+/// If there is none, or none that Envoy would take; the message has the remedy.
+pub fn load(path: &Path) -> Result<Module, String> {
+    let wasm =
+        std::fs::read(path).map_err(|e| format!("no module at {}: {e}; run `make build`", path.display()))?;
+    // Without a home there is no cache, and the module is compiled each time.
+    let module = Module::load_cached(&wasm).or_else(|_| Module::load(&wasm));
+    module.map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// What may differ between two proxies with the same policy.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Who checks signatures.
+    pub signatures: Signatures,
+    /// What clients speak.
+    pub http: Http,
+    /// What the worker of each request is drawn from.
+    pub seed: u64,
+}
+
+/// A simulated Envoy with the module and a policy in it.
+#[derive(Debug)]
+pub struct Simulated {
+    builder: bartizan_host::Builder,
+    proxy: Proxy,
+    settings: Settings,
+    /// How many requests there were since the last fresh start.
+    sent: u64,
+    broken: bool,
+}
+
+impl Simulated {
+    /// Puts a policy in force.
+    ///
+    /// # Errors
+    /// If the module does not take it: what the module logged.
+    pub fn start(module: &Module, prepared: &Prepared, settings: Settings) -> Result<Self, String> {
+        let mut builder = Proxy::builder(module)
+            .configuration(deployment::configuration(&prepared.plan, settings.signatures))
+            .workers(WORKERS)
+            .vm_id(VM_ID)
+            .plugin_name("bartizan")
+            .root_id("bartizan")
+            .failure_policy(FailurePolicy::Reload)
+            .allow_on_headers_stop_iteration(true)
+            .buffer_limit(BUFFER_LIMIT)
+            // Says why a request is refused.
+            .log_level(LogLevel::Debug)
+            .now(Duration::from_secs(EPOCH_S));
+        for (name, value) in &prepared.secrets {
+            builder = builder.variable(name, value);
+        }
+        let proxy =
+            builder.clone().start().map_err(|refused| format!("the policy is not taken: {refused}"))?;
+        Ok(Self { builder, proxy, settings, sent: 0, broken: false })
+    }
+
+    fn observe(&self, wire: &Wire, answer: &Answer) -> Observed {
+        let upstream = answer.upstream().map(|seen| {
+            let lines = |map: &bartizan_host::HeaderMap| {
+                map.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect::<Vec<_>>()
+            };
+            let mut forwarded = edge::forwarded(lines(&seen.headers), seen.body.clone(), wire.peer);
+            forwarded.trailers = seen.trailers.as_ref().map(lines).unwrap_or_default();
+            forwarded
+        });
+        let note = match answer.outcome() {
+            Outcome::Complete => None,
+            Outcome::Reset => Some("the stream was reset".to_owned()),
+            Outcome::Hangs => {
+                Some("the request hangs: the module holds it, and nothing more will come".to_owned())
+            }
+        };
+        let complete = answer.outcome() == Outcome::Complete;
+        let headers = answer.headers().into_iter().flat_map(bartizan_host::HeaderMap::iter);
+        let headers = headers.filter(|(name, _)| !name.starts_with(b":"));
+        Observed {
+            status: if complete { answer.status() } else { 0 },
+            headers: headers.map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
+            body: answer.body().to_vec(),
+            upstream,
+            note,
+        }
+    }
+}
+
+impl Driver for Simulated {
+    fn target(&self) -> Target {
+        Target::Simulated(self.settings.http)
+    }
+
+    fn fresh(&mut self) -> Result<(), Broken> {
+        if self.broken {
+            let now = self.proxy.now();
+            let started = self.builder.clone().now(now).start();
+            self.proxy = started.map_err(|refused| Broken(format!("the policy is not taken: {refused}")))?;
+            self.broken = false;
+        }
+        self.sent = 0;
+        // What workers know of budgets lies in shared data, and there alone.
+        self.proxy.shared_data().forget(VM_ID.as_bytes());
+        self.proxy.faults().clear();
+        self.proxy.take_log();
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        self.proxy.now()
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.proxy.advance(time);
+    }
+
+    fn send(&mut self, wire: &Wire) -> Result<Observed, Broken> {
+        let worker = self.proxy.worker(draw(self.settings.seed, wire.number, self.sent));
+        self.sent = self.sent.saturating_add(1);
+        let answer = worker.send(request(wire, self.settings.http));
+        if let Some(failure) = worker.failure() {
+            self.broken = true;
+            return Err(Broken(format!("the module broke: {failure}")));
+        }
+        Ok(self.observe(wire, &answer))
+    }
+}
+
+/// The worker for a request: as good as chance, and the same each time.
+fn draw(seed: u64, run: u32, request: u64) -> usize {
+    // SplitMix64's mixing: each bit of the input changes half of those of the result.
+    let mut bits = seed ^ (u64::from(run) << 32) ^ request;
+    for (shift, factor) in [(30, 0xbf58_476d_1ce4_e5b9_u64), (27, 0x94d0_49bb_1331_11eb)] {
+        bits = (bits ^ (bits >> shift)).wrapping_mul(factor);
+    }
+    usize::try_from((bits ^ (bits >> 31)) & 0xff).unwrap_or_default()
+}
+
+fn request(wire: &Wire, http: Http) -> Request {
+    let protocol = match http {
+        Http::V1 => Protocol::Http1,
+        Http::V2 => Protocol::Http2,
+    };
+    let mut request = Request::of(edge::arrived(wire, http))
+        .protocol(protocol)
+        .peer(SocketAddr::new(wire.peer, 50_000))
+        .upstream(response(wire));
+    // HTTP/1.1 says `content-length: 0` instead of an empty piece.
+    let nothing = http == Http::V1 && !wire.chunked && wire.whole_body().is_empty();
+    for piece in wire.body.iter().flatten().filter(|_| !nothing) {
+        request = request.body(piece.clone());
+    }
+    for (name, value) in edge::lower(&wire.trailers) {
+        request = request.trailer(name, value);
+    }
+    request
+}
+
+fn response(wire: &Wire) -> Response {
+    let mut response = Response::new(wire.answer.status);
+    for (name, value) in edge::lower(&wire.answer.headers) {
+        response = response.header(name, value);
+    }
+    if !wire.answer.body.is_empty() {
+        response = response.body(wire.answer.body.clone());
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn the_proxy_is_configured_as_the_one_that_is_deployed() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../envoy/standalone/envoy.yaml");
+        let file: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let manager = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+        let plugin = format!("{manager}/http_filters/0/typed_config/config");
+        let host = format!("{manager}/route_config/virtual_hosts/0");
+        for (place, value) in [
+            (format!("{plugin}/failure_policy"), json!("FAIL_RELOAD")),
+            (format!("{plugin}/allow_on_headers_stop_iteration"), json!(true)),
+            (format!("{plugin}/root_id"), json!("bartizan")),
+            (format!("{plugin}/vm_config/vm_id"), json!(VM_ID)),
+            (format!("{host}/request_body_buffer_limit"), json!(BUFFER_LIMIT)),
+            (format!("{host}/request_headers_to_add/0/header/key"), json!("x-forwarded-for")),
+            (format!("{manager}/skip_xff_append"), json!(true)),
+        ] {
+            assert_eq!(file.pointer(&place), Some(&value), "{place}");
+        }
+    }
+
+    #[test]
+    fn a_seed_draws_every_worker_and_draws_them_again() {
+        let drawn = |seed| (0..40).map(|request| draw(seed, 7, request) % WORKERS).collect::<Vec<_>>();
+        assert_eq!(drawn(1), drawn(1));
+        assert_ne!(drawn(1), drawn(2));
+        assert!((0..WORKERS).all(|worker| drawn(1).contains(&worker)));
+    }
+}

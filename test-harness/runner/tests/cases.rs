@@ -1,0 +1,70 @@
+//! Every case, in the engine alone and through the built module in a simulated Envoy.
+//!
+//! The module is `dist/bartizan.wasm`, or `$BARTIZAN_WASM`; without it the simulated half fails.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use bartizan_cases::deployment::Signatures;
+use bartizan_cases::driver::Verdict;
+use bartizan_cases::format::Http;
+use bartizan_cases::session::{self, Options, Outcome, Place, Simulation};
+use bartizan_cases::suite::{Loaded, load_all};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn suites() -> Vec<Loaded> {
+    let mut suites = Vec::new();
+    for place in ["test-harness/cases", "policy-bundles/library"] {
+        suites.append(&mut load_all(&root().join(place)).unwrap_or_default());
+    }
+    assert!(!suites.is_empty(), "the files do not read; the test `files` says why");
+    suites
+}
+
+/// For work on one suite: BARTIZAN_CASES=tokens runs what has that in its file name, case or row.
+fn options() -> Options {
+    Options { filter: std::env::var("BARTIZAN_CASES").ok(), ..Options::default() }
+}
+
+fn all_pass(place: &Place) {
+    let (suites, options, started) = (suites(), options(), Instant::now());
+    let wrong = Mutex::new(Vec::new());
+    let tally = session::run(&suites, place, &options, &|outcome: Outcome<'_>| {
+        let what = match &outcome.verdict {
+            Verdict::Passed | Verdict::Skipped(_) => return,
+            Verdict::Failed(failure) => failure.to_string(),
+            Verdict::Error(why) => why.clone(),
+        };
+        let signatures = outcome.signatures.map(|by| format!(", signatures {by}")).unwrap_or_default();
+        let lines = what.replace('\n', "\n    ");
+        wrong.lock().unwrap_or_else(PoisonError::into_inner).push(format!(
+            "{} ({}{signatures})\n    {lines}",
+            outcome.run.label(),
+            outcome.target
+        ));
+    });
+    let mut wrong = wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
+    wrong.sort();
+    println!("{tally:?} in {:.1} s", started.elapsed().as_secs_f32());
+    assert!(wrong.is_empty(), "{} of {} went wrong:\n{}", wrong.len(), tally.runs, wrong.join("\n"));
+    assert!(tally.runs > 0 || options.filter.is_some(), "nothing ran");
+}
+
+#[test]
+fn the_cases_hold_in_the_engine() {
+    all_pass(&Place::Native);
+}
+
+#[test]
+fn the_cases_hold_through_the_module() {
+    let module =
+        std::env::var_os("BARTIZAN_WASM").map_or_else(|| root().join("dist/bartizan.wasm"), PathBuf::from);
+    let mut simulation = Simulation::load(&module).unwrap();
+    simulation.signatures = vec![Signatures::Host, Signatures::Wasm];
+    simulation.protocols = vec![Http::V1, Http::V2];
+    all_pass(&Place::Simulated(simulation));
+}
