@@ -117,7 +117,7 @@ pub(super) fn is_sqli(text: &[u8]) -> bool {
         && !match state.fingerprint.split(|b| *b == 0).next() {
             Some(b"sos" | b"s&s") => is_quoted_word(&text),
             Some(b"1&1") => is_percentages(&text),
-            Some(b"1c") => is_long_id(&text),
+            Some(b"1c") => is_long_id(&text) || is_percentages_and_aside(&text),
             _ => false,
         }
 }
@@ -147,6 +147,22 @@ fn is_percentages(text: &[u8]) -> bool {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'.' | b',' | b'%');
     let signs = text.windows(3).filter(|three| matches!(three, [b'0'..=b'9', b'%', b' '])).count();
     text.iter().all(plain) && signs > 0 && signs == text.iter().filter(|b| **b == b'%').count()
+}
+
+/// `50% off -- really!`: a remainder again, and a comment. A word with a comment behind it is no attack to libinjection
+/// either. A number alone with one is: it cuts off the query behind it.
+fn is_percentages_and_aside(text: &[u8]) -> bool {
+    let Some(dashes) = text.windows(2).position(|pair| pair == b"--") else { return false };
+    let (before, after) = (text.get(..dashes).unwrap_or(b""), text.get(dashes + 2..).unwrap_or(b""));
+    let said =
+        |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'.' | b',' | b'!' | b'?' | b'%' | b':');
+    let of_a_word = |three: &[u8]| !matches!(three, [b'%', _, next] if !next.is_ascii_alphabetic());
+    is_percentages(before)
+        && before.ends_with(b" ")
+        && before.windows(3).all(of_a_word)
+        && after.starts_with(b" ")
+        && after.iter().all(said)
+        && after.iter().any(u8::is_ascii_alphabetic)
 }
 
 /// A random id that happens to end in what would be a comment.

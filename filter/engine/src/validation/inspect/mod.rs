@@ -105,13 +105,14 @@ fn is_jointed(value: &[u8]) -> bool {
 }
 
 fn judge_slowly(value: &[u8], classes: Classes, looking: &Looking) -> Option<Attack> {
-    if let Some(attack) = judge_text(value, classes, looking) {
+    if let Some(attack) = judge_text(value, classes, looking, Form::Sent) {
         return Some(attack);
     }
     if classes.only(LETTER | DIGIT | JOINT | SLASH) {
         // Nothing in it can be an escape; all it can be is base64.
         let inner = base64::decode(value)?;
-        return judge_text(&inner, Classes::of(&inner), looking).or_else(|| judge_decoded(&inner, looking));
+        return judge_text(&inner, Classes::of(&inner), looking, Form::Decoded)
+            .or_else(|| judge_decoded(&inner, looking));
     }
     judge_decoded(value, looking)
 }
@@ -121,7 +122,7 @@ fn judge_decoded(value: &[u8], looking: &Looking) -> Option<Attack> {
     let mut current = std::borrow::Cow::Borrowed(value);
     for _ in 0..ROUNDS {
         let Some(next) = decode::round(&current) else { break };
-        if let Some(attack) = judge_text(&next, Classes::of(&next), looking) {
+        if let Some(attack) = judge_text(&next, Classes::of(&next), looking, Form::Decoded) {
             return Some(attack);
         }
         current = std::borrow::Cow::Owned(next);
@@ -129,9 +130,18 @@ fn judge_decoded(value: &[u8], looking: &Looking) -> Option<Attack> {
     None
 }
 
+/// How a text was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As the client sent it.
+    Sent,
+    /// In disguise, which honest prose does not wear.
+    Decoded,
+}
+
 /// Judges a text as it stands.
-fn judge_text(text: &[u8], classes: Classes, looking: &Looking) -> Option<Attack> {
-    if looking.traversal && traversal::is_attack(text, classes) {
+fn judge_text(text: &[u8], classes: Classes, looking: &Looking, form: Form) -> Option<Attack> {
+    if looking.traversal && traversal::is_attack(text, classes, form) {
         return Some(Attack::Traversal);
     }
     if looking.xss && classes.any(SHARP | SLASH) {

@@ -1,16 +1,18 @@
 //! Path traversal, and files that no client has business with.
 
+use super::Form;
 use super::classes::{Classes, SHARP, SLASH, WIDE};
 
 /// Whether a text climbs out of a directory, or names a file of the operating system.
-pub(super) fn is_attack(text: &[u8], classes: Classes) -> bool {
+pub(super) fn is_attack(text: &[u8], classes: Classes, form: Form) -> bool {
     if classes.any(WIDE) && has_overlong(text) {
         return true;
     }
     if !classes.any(SHARP | SLASH) {
         return text == b"..";
     }
-    text.contains(&0) || climbs(text) || names_system_file(text) || spells_dots(text)
+    let climbs = climbs(text) && !(form == Form::Sent && is_after_a_word(text));
+    text.contains(&0) || climbs || names_system_file(text) || spells_dots(text)
 }
 
 fn is_separator(byte: u8) -> bool {
@@ -39,8 +41,21 @@ fn climbs(text: &[u8]) -> bool {
     }
 }
 
+/// `import ../lib`, `see ../docs`: words, one space, and one step up to a name. Whoever opens such a value as a path is
+/// in a directory called `import ..` and climbs nowhere. Other marks before the dots are those of a syntax that
+/// cuts the path out (`file=../x`), and who climbs further is no longer in a sentence.
+fn is_after_a_word(text: &[u8]) -> bool {
+    let Some(dots) = text.windows(2).position(|pair| pair == b"..") else { return false };
+    let (before, after) = (text.get(..dots).unwrap_or(b""), text.get(dots + 2..).unwrap_or(b""));
+    let is_word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b' ' | b',' | b'.');
+    matches!(before, [.., letter, b' '] if letter.is_ascii_alphabetic())
+        && before.iter().all(is_word)
+        && matches!(after, [b'/', name, ..] if name.is_ascii_alphanumeric())
+        && !after.windows(2).any(|pair| pair == b"..")
+}
+
 /// Whether a path segment means the parent directory to somebody. The first segment of a value may have
-/// something before it: `file=../x`, `foo ../x`.
+/// something before it: `file=../x`, `foo: ../x`.
 fn is_parent(segment: &[u8], after_separator: bool) -> bool {
     let segment = match segment.iter().position(|b| *b == b';') {
         Some(parameter) if after_separator => segment.get(..parameter).unwrap_or(b""),
