@@ -24,7 +24,7 @@ use crate::intake::plan::IntakePlan;
 use crate::intake::request::{Headers, Request};
 use crate::intake::routes::{Found, Routes};
 use crate::intake::{Admission, admit};
-use crate::limits::{Ledger, Limits, Report};
+use crate::limits::{Ledger, Limits, Told};
 use crate::network::Network;
 use crate::plan::{AccessPlan, Plan, PlanError, RoutePlan};
 use crate::reason::Reason;
@@ -87,7 +87,7 @@ pub enum Step {
 pub struct Exchange {
     route: Option<usize>,
     identity: Option<Rc<Identity>>,
-    report: Option<Report>,
+    told: Told,
     edits: Vec<Edit>,
     duty: Duty,
 }
@@ -276,7 +276,7 @@ impl Engine {
         let charged = self.limits.charge_address(
             &placed,
             &plan.limits,
-            Ledger { now, host, report: &mut exchange.report, trace },
+            Ledger { now, host, told: &mut exchange.told, trace },
         )?;
 
         let identity = match plan.access {
@@ -293,7 +293,7 @@ impl Engine {
             &charged,
             &plan.limits,
             subject,
-            Ledger { now, host, report: &mut exchange.report, trace },
+            Ledger { now, host, told: &mut exchange.told, trace },
         )?;
 
         let authorization = &self.authorization;
@@ -444,9 +444,7 @@ impl Engine {
     /// What to change on the response, whoever made it: upstream, the proxy, or a refusal of ours.
     pub fn response_edits(&self, exchange: &Exchange, make: &mut dyn FnMut(Edit<&str>)) {
         self.headers.response().iter().for_each(|edit| make(edit.borrowed()));
-        if let Some(report) = &exchange.report {
-            report.tell(make);
-        }
+        exchange.told.tell(make);
     }
 
     /// The name and place of the route at an index, for people.

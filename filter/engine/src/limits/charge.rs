@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::bucket::Bucket;
-use super::fields::{Fixed, Report};
+use super::fields::{Fixed, Report, Told};
 use super::plan::{LimitKey, LimitPlan};
 use super::table::{MAX_WINDOWS, Slot, WAYS};
 use crate::host::{Host, Loaded, Now, Stored};
@@ -54,8 +54,8 @@ pub struct Ledger<'a> {
     pub now: Now,
     /// Where the slots are.
     pub host: &'a mut dyn Host,
-    /// The tightest limit met so far, for the response.
-    pub report: &'a mut Option<Report>,
+    /// What the response tells of the limits met so far.
+    pub told: &'a mut Told,
     /// What was considered.
     pub trace: &'a mut Trace,
 }
@@ -137,7 +137,7 @@ impl Limits {
         of_route.sort_by_key(|index| self.limits.get(*index).map(|limit| limit.key));
     }
 
-    /// Charges what is kept by address. The ledger keeps the tightest limit met so far.
+    /// Charges what is kept by address. The ledger keeps what the client is told of it.
     ///
     /// # Errors
     /// A refusal with a reason of this room.
@@ -172,7 +172,7 @@ impl Limits {
         client: Client<'_>,
         ledger: Ledger<'_>,
     ) -> Result<(), Refusal> {
-        let Ledger { now, host, report, trace } = ledger;
+        let Ledger { now, host, told, trace } = ledger;
         for &index in of_route {
             let Some(limit) = self.limits.get(index) else { continue };
             let Some(hash) = key_hash(limit, client, self.seed)? else { continue };
@@ -181,19 +181,15 @@ impl Limits {
                 let verdict = if admitted { "has room" } else { "is used up" };
                 format!("the limit `{}` {verdict}: {} left", limit.id, level.remaining)
             });
-            let retry = level.retry_after();
             if !admitted {
-                // Of a limit that is not spoken of, the client learns when to come back and nothing else.
-                *report = level.is_told().then_some(level);
-            } else if level.is_told() && report.as_ref().is_none_or(|before| level.is_tighter_than(before)) {
-                *report = Some(level);
-            }
-            if !admitted {
+                let retry = level.retry_after();
+                told.refuse(level);
                 let detail = format!("limit `{}` at {}", limit.id, limit.at);
                 return Err(
                     Refusal::new(Reason::LimitExceeded, detail).with_header("retry-after", retry.to_string())
                 );
             }
+            told.add(level);
         }
         Ok(())
     }

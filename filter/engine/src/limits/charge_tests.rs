@@ -5,27 +5,31 @@ use crate::limits::plan::{LimitHeaders, WindowPlan};
 
 const BOTH: LimitHeaders = LimitHeaders { ratelimit: true, x_ratelimit: true };
 
-fn told(report: &Report) -> Vec<Edit> {
-    let mut edits = Vec::new();
-    report.tell(&mut |edit| edits.push(edit.owned()));
-    edits
+const RATELIMIT: LimitHeaders = LimitHeaders { ratelimit: true, x_ratelimit: false };
+const X_RATELIMIT: LimitHeaders = LimitHeaders { ratelimit: false, x_ratelimit: true };
+const NEITHER: LimitHeaders = LimitHeaders { ratelimit: false, x_ratelimit: false };
+
+/// What a client reads, one line for each header.
+fn lines(told: &Told) -> Vec<String> {
+    let mut lines = Vec::new();
+    told.tell(&mut |edit| match edit {
+        Edit::Set(name, value) => lines.push(format!("{name}: {value}")),
+        other => panic!("{other:?}"),
+    });
+    lines
 }
 
 fn limits(key: LimitKey, windows: &[(u32, u64, u32)]) -> Limits {
-    limits_told(key, windows, BOTH)
-}
-
-fn limits_told(key: LimitKey, windows: &[(u32, u64, u32)], headers: LimitHeaders) -> Limits {
     let windows =
         windows.iter().map(|&(count, period_ms, burst)| WindowPlan { count, period_ms, burst }).collect();
     let (id, at) = ("api".into(), "bundle.yaml:1".into());
-    let plan = LimitPlan { id, at, key, windows, slots: 64, headers };
+    let plan = LimitPlan { id, at, key, windows, slots: 64, headers: BOTH };
     Limits::load(&[plan], [1, 2]).unwrap()
 }
 
 fn visit_for_all(limits: &mut Limits, host: &mut TestHost) -> bool {
-    let (report, trace) = (&mut None, &mut Trace::off());
-    let ledger = Ledger { now: Now::from_secs(100), host, report, trace };
+    let (told, trace) = (&mut Told::default(), &mut Trace::off());
+    let ledger = Ledger { now: Now::from_secs(100), host, told, trace };
     limits.charge_subject(&AddressCharged(()), &[0], None, ledger).is_ok()
 }
 
@@ -35,15 +39,38 @@ fn visit(
     address: &str,
     secs: u64,
 ) -> Result<Report, (Reason, Report)> {
-    let mut report = None;
+    let mut told = Told::default();
     let result = limits.charge_address(
         &Placed::at(address.parse().ok()),
         &[0],
-        Ledger { now: Now::from_secs(secs), host, report: &mut report, trace: &mut Trace::off() },
+        Ledger { now: Now::from_secs(secs), host, told: &mut told, trace: &mut Trace::off() },
     );
     match result {
-        Ok(_) => Ok(report.unwrap()),
-        Err(refusal) => Err((refusal.reason, report.unwrap())),
+        Ok(_) => Ok(told.first.unwrap()),
+        Err(refusal) => Err((refusal.reason, told.first.unwrap())),
+    }
+}
+
+/// Limits by address, each with its name, its budget and where it is told, all charged by one request.
+fn visit_all(plans: &[(&str, u32, LimitHeaders)]) -> impl FnMut() -> (Option<Refusal>, Told) {
+    let plans = plans.iter().map(|&(id, count, headers)| LimitPlan {
+        id: id.into(),
+        at: "bundle.yaml:1".into(),
+        key: LimitKey::Address,
+        windows: vec![WindowPlan { count, period_ms: 60_000, burst: count }],
+        slots: 64,
+        headers,
+    });
+    let mut limits = Limits::load(&plans.collect::<Vec<_>>(), [1, 2]).unwrap();
+    let mut host = TestHost::default();
+    move || {
+        let mut told = Told::default();
+        let trace = &mut Trace::off();
+        let ledger = Ledger { now: Now::from_secs(100), host: &mut host, told: &mut told, trace };
+        let placed = Placed::at("192.0.2.1".parse().ok());
+        let of_route: Vec<usize> = (0..limits.len()).collect();
+        let refusal = limits.charge_address(&placed, &of_route, ledger).err();
+        (refusal, told)
     }
 }
 
@@ -104,68 +131,79 @@ fn every_window_must_have_room_and_a_refusal_charges_none() {
         assert!(visit(&mut limits, &mut host, "192.0.2.1", second).is_err());
     }
     let (_, report) = visit(&mut limits, &mut host, "192.0.2.1", 103).unwrap_err();
-    let policy = Edit::Set("ratelimit-policy".into(), "\"api\";q=3;w=3600".into());
-    assert!(told(&report).contains(&policy), "the hour is what holds the client back");
+    let mut told = Told::default();
+    told.refuse(report);
+    let policy = "ratelimit-policy: \"api\";q=3;w=3600".to_owned();
+    assert!(lines(&told).contains(&policy), "the hour is what holds the client back");
 }
 
 #[test]
 fn a_client_is_told_in_the_headers_that_the_policy_chose() {
-    let names = |ratelimit, x_ratelimit| {
-        let headers = LimitHeaders { ratelimit, x_ratelimit };
-        let mut limits = limits_told(LimitKey::Address, &[(2, 60_000, 2)], headers);
-        let report = visit(&mut limits, &mut TestHost::default(), "192.0.2.1", 100).unwrap();
-        let name = |edit: &Edit| match edit {
-            Edit::Set(name, value) => format!("{name}: {value}"),
-            other => panic!("{other:?}"),
-        };
-        told(&report).iter().map(name).collect::<Vec<_>>()
-    };
+    let told = |headers| lines(&visit_all(&[("api", 2, headers)])().1);
     let ratelimit = ["ratelimit: \"api\";r=1;t=30", "ratelimit-policy: \"api\";q=2;w=60"];
     let x_ratelimit = ["x-ratelimit-limit: 2", "x-ratelimit-remaining: 1", "x-ratelimit-reset: 30"];
-    assert_eq!(names(true, false), ratelimit);
-    assert_eq!(names(false, true), x_ratelimit);
-    assert_eq!(names(true, true), [&ratelimit[..], &x_ratelimit].concat());
+    assert_eq!(told(RATELIMIT), ratelimit);
+    assert_eq!(told(X_RATELIMIT), x_ratelimit);
+    assert_eq!(told(BOTH), [&ratelimit[..], &x_ratelimit].concat());
+    assert!(told(NEITHER).is_empty());
+}
+
+#[test]
+fn each_family_of_headers_tells_the_tightest_limit_that_uses_it() {
+    let all = [NEITHER, RATELIMIT, X_RATELIMIT, BOTH];
+    let sizes = [[2, 3, 4], [2, 4, 3], [3, 2, 4], [3, 4, 2], [4, 2, 3], [4, 3, 2]];
+    for (round, [a, b, c]) in (0..64).flat_map(|round| sizes.map(|sizes| (round, sizes))) {
+        let headers = |place: usize| all[round >> (2 * place) & 3];
+        let plans = [("a", a, headers(0)), ("b", b, headers(1)), ("c", c, headers(2))];
+        let tightest = |uses: fn(&LimitHeaders) -> bool| {
+            plans.iter().filter(|(_, _, headers)| uses(headers)).map(|(_, size, _)| size).min()
+        };
+        let mut expected: Vec<String> = Vec::new();
+        expected.extend(tightest(|h| h.ratelimit).map(|size| format!("q={size};")));
+        expected.extend(tightest(|h| h.x_ratelimit).map(|size| format!("x-ratelimit-limit: {size}")));
+        let (refusal, told) = visit_all(&plans)();
+        let lines = lines(&told);
+        let families: usize =
+            [lines.iter().any(|l| l.starts_with("r")), lines.iter().any(|l| l.starts_with("x"))]
+                .map(usize::from)
+                .iter()
+                .sum();
+        assert_eq!((refusal, families), (None, expected.len()), "{plans:?}: {lines:?}");
+        for part in expected {
+            assert_eq!(lines.iter().filter(|line| line.contains(&part)).count(), 1, "{plans:?}: {lines:?}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_tells_of_the_limit_that_refuses_and_of_no_other() {
+    let mut visit = visit_all(&[("loose", 5, X_RATELIMIT), ("tight", 1, RATELIMIT)]);
+    assert_eq!(lines(&visit().1).len(), 5);
+    let (refusal, told) = visit();
+    assert_eq!(refusal.unwrap().reason, Reason::LimitExceeded);
+    assert_eq!(lines(&told), ["ratelimit: \"tight\";r=0;t=60", "ratelimit-policy: \"tight\";q=1;w=60"]);
 }
 
 #[test]
 fn a_limit_that_is_not_spoken_of_hides_no_other_and_still_refuses() {
-    let silent = LimitHeaders { ratelimit: false, x_ratelimit: false };
-    let plan = |id: &str, count, headers| LimitPlan {
-        id: id.into(),
-        at: "bundle.yaml:1".into(),
-        key: LimitKey::Address,
-        windows: vec![WindowPlan { count, period_ms: 60_000, burst: count }],
-        slots: 64,
-        headers,
-    };
-    let plans = [plan("quiet", 1, silent), plan("loud", 5, BOTH)];
-    let mut limits = Limits::load(&plans, [1, 2]).unwrap();
-    let mut host = TestHost::default();
-    let mut visit = || {
-        let mut report = None;
-        let trace = &mut Trace::off();
-        let ledger = Ledger { now: Now::from_secs(100), host: &mut host, report: &mut report, trace };
-        let placed = Placed::at("192.0.2.1".parse().ok());
-        let refusal = limits.charge_address(&placed, &[0, 1], ledger).err();
-        (refusal, report)
-    };
-    let (refusal, report) = visit();
-    assert_eq!((refusal, report.map(|r| r.remaining)), (None, Some(4)));
-    let (refusal, report) = visit();
+    let mut visit = visit_all(&[("quiet", 1, NEITHER), ("loud", 5, BOTH)]);
+    let (refusal, told) = visit();
+    assert_eq!((refusal, told.first.map(|r| r.remaining)), (None, Some(4)));
+    let (refusal, told) = visit();
     assert!(refusal.unwrap().headers.iter().any(|(name, _)| name == "retry-after"));
-    assert_eq!(report, None, "what is left of another limit is no answer to `too many requests`");
+    assert_eq!(told, Told::default(), "what is left of another limit is no answer to `too many requests`");
 }
 
 #[test]
 fn broken_slots_refuse() {
     let mut limits = limits(LimitKey::Address, &[(1, 60_000, 1)]);
     let mut host = TestHost { broken: true, ..TestHost::default() };
-    let mut report = None;
+    let mut told = Told::default();
     let refusal = limits
         .charge_address(
             &Placed::at("192.0.2.1".parse().ok()),
             &[0],
-            Ledger { now: Now::from_secs(1), host: &mut host, report: &mut report, trace: &mut Trace::off() },
+            Ledger { now: Now::from_secs(1), host: &mut host, told: &mut told, trace: &mut Trace::off() },
         )
         .unwrap_err();
     assert_eq!(refusal.reason, Reason::LimitsUnavailable);

@@ -11,4 +11,4 @@ pub mod plan;
 mod table;
 
 pub use charge::{AddressCharged, Ledger, Limits, SubjectCharged};
-pub use fields::Report;
+pub use fields::Told;
