@@ -218,12 +218,10 @@ fn a_refused_request_has_no_edits_and_still_gets_response_headers() {
     visit.head("GET", "/few", &[("x-user", "root")], true);
     assert!(visit.exchange.take_edits().is_empty());
     let mut edits = Vec::new();
-    visit.engine.response_edits(&visit.exchange, &mut |edit| edits.push(edit.owned()));
-    assert!(
-        edits.contains(&Edit::Remove("server".into()))
-            && edits.contains(&Edit::Set("x-a".into(), "1".into()))
-    );
-    assert!(edits.contains(&Edit::Set("x-ratelimit-limit".into(), "1".into())));
+    visit.engine.response_edits(&visit.exchange, &mut |edit| edits.push(format!("{edit:?}")));
+    for expected in [Edit::Remove("server"), Edit::Set("x-a", "1"), Edit::Set("x-ratelimit-limit", "1")] {
+        assert!(edits.contains(&format!("{expected:?}")), "{expected:?}: {edits:?}");
+    }
 }
 
 #[test]

@@ -43,18 +43,6 @@ impl Edit {
     }
 }
 
-impl Edit<&str> {
-    /// The same, to keep.
-    #[must_use]
-    pub fn owned(self) -> Edit {
-        match self {
-            Self::Remove(name) => Edit::Remove(name.into()),
-            Self::Set(name, value) => Edit::Set(name.into(), value.into()),
-            Self::Add(name, value) => Edit::Add(name.into(), value.into()),
-        }
-    }
-}
-
 /// The room, loaded.
 #[derive(Debug)]
 pub struct HeaderEdits {
