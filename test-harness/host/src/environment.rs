@@ -18,6 +18,9 @@ use crate::vm::Vm;
 /// How many log lines are kept: the oldest are forgotten, so that long runs need no more memory.
 const REMEMBERED_LINES: usize = 65_536;
 
+/// How many bytes the messages of the lines may have together.
+const REMEMBERED_BYTES: usize = 64 * 1024 * 1024;
+
 /// The levels of log lines, with the numbers of the ABI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LogLevel {
@@ -116,6 +119,7 @@ pub(crate) struct Settings {
     pub(crate) allow_on_headers_stop_iteration: bool,
     pub(crate) buffer_limit: usize,
     pub(crate) fuel: u64,
+    pub(crate) memory_limit: usize,
     pub(crate) log_level: LogLevel,
 }
 
@@ -123,6 +127,20 @@ pub(crate) struct Settings {
 struct Log {
     written: u64,
     lines: VecDeque<LogLine>,
+    /// Of all messages together.
+    bytes: usize,
+}
+
+impl Log {
+    fn push(&mut self, line: LogLine) {
+        self.written = self.written.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(line.message.len());
+        self.lines.push_back(line);
+        while self.lines.len() > REMEMBERED_LINES || (self.bytes > REMEMBERED_BYTES && self.lines.len() > 1) {
+            let Some(oldest) = self.lines.pop_front() else { return };
+            self.bytes = self.bytes.saturating_sub(oldest.message.len());
+        }
+    }
 }
 
 /// Handles on everything the VMs of a proxy share.
@@ -175,12 +193,7 @@ impl Environment {
 
     pub(crate) fn write_log(&self, thread: Thread, level: LogLevel, message: &[u8]) {
         let message = String::from_utf8_lossy(message).into_owned();
-        let mut log = lock(&self.log);
-        if log.lines.len() == REMEMBERED_LINES {
-            log.lines.pop_front();
-        }
-        log.written = log.written.saturating_add(1);
-        log.lines.push_back(LogLine { at: self.now(), thread, level, message });
+        lock(&self.log).push(LogLine { at: self.now(), thread, level, message });
     }
 
     pub(crate) fn log(&self) -> Vec<LogLine> {
@@ -188,7 +201,9 @@ impl Environment {
     }
 
     pub(crate) fn take_log(&self) -> Vec<LogLine> {
-        std::mem::take(&mut lock(&self.log).lines).into()
+        let mut log = lock(&self.log);
+        log.bytes = 0;
+        std::mem::take(&mut log.lines).into()
     }
 
     /// How many lines there have ever been.

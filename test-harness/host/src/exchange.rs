@@ -68,6 +68,8 @@ pub(crate) struct Half {
     pub(crate) reading_stopped: bool,
     pub(crate) iteration: Iteration,
     pub(crate) headers_continued: bool,
+    /// The source has sent its last frame, which may wait to be read.
+    pub(crate) source_done: bool,
     /// The source has ended this half.
     pub(crate) source_ended: bool,
     /// The filter was told that this half ends.

@@ -151,7 +151,7 @@ impl Module {
             .ok_or(ModuleError::NotProxyWasm)?;
         let functions = abi::functions(&engine, abi).map_err(compile)?;
         check_imports(&module, &functions.signatures)?;
-        check_exports(&module)?;
+        check_exports(&module, abi)?;
         let ready = functions.linker.instantiate_pre(&module).map_err(compile)?;
         Ok(Self { ready, abi, size: bytes.len(), compiled_in: started.elapsed() })
     }
@@ -172,13 +172,13 @@ fn check_imports(module: &wasmtime::Module, offered: &BTreeMap<String, FuncType>
     if unknown.is_empty() { Ok(()) } else { Err(ModuleError::UnknownImports(unknown)) }
 }
 
-fn check_exports(module: &wasmtime::Module) -> Result<(), ModuleError> {
+fn check_exports(module: &wasmtime::Module, abi: AbiVersion) -> Result<(), ModuleError> {
     if !matches!(module.get_export("memory"), Some(ExternType::Memory(_))) {
         return Err(ModuleError::NoMemory);
     }
     let mut allocates = false;
     for export in module.exports() {
-        let Some((parameters, results)) = abi::callback(export.name()) else { continue };
+        let Some((parameters, results)) = abi::callback(export.name(), abi) else { continue };
         let expected = FuncType::new(
             module.engine(),
             std::iter::repeat_n(ValType::I32, parameters),
@@ -186,8 +186,6 @@ fn check_exports(module: &wasmtime::Module) -> Result<(), ModuleError> {
         );
         match export.ty() {
             ExternType::Func(found) if same(&expected, &found) => {}
-            // Envoy calls the callbacks of header maps with two signatures, the shorter one in ABI 0.1.0.
-            ExternType::Func(found) if abi::is_shorter_headers(export.name(), &found) => {}
             _ => {
                 return Err(ModuleError::WrongSignature {
                     function: export.name().to_owned(),

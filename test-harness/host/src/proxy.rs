@@ -22,6 +22,10 @@ use crate::vm::Vm;
 /// When simulated time begins: 1 January 2026, 00:00 UTC.
 const DAWN: Duration = Duration::from_secs(1_767_225_600);
 
+/// How many answers of callouts may come at one moment, or to one waiting request: a module that calls out again and again
+/// ends there.
+pub(crate) const MOST_ANSWERS: u64 = 20_000;
+
 /// A configuration that Envoy refuses. What was there before stays in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
@@ -159,10 +163,19 @@ impl Builder {
     }
 
     /// How much fuel one callback may use, about one unit for each instruction of wasm, before it is taken for a
-    /// callback that never returns. Ten thousand million if not given: seconds.
+    /// callback that never returns. Two thousand million if not given: seconds at most. What it makes the host do has a limit of
+    /// the same size, where a host call counts as a thousand instructions and a byte that it copies as eight.
     #[must_use]
     pub const fn fuel(mut self, fuel: u64) -> Self {
         self.settings.fuel = fuel;
+        self
+    }
+
+    /// The most linear memory a VM may have: beyond it the module cannot grow its memory. One gibibyte if not given; in
+    /// Envoy it is what V8 gives, four.
+    #[must_use]
+    pub const fn memory_limit(mut self, bytes: usize) -> Self {
+        self.settings.memory_limit = bytes;
         self
     }
 
@@ -273,7 +286,8 @@ impl Proxy {
                 drain_time: Duration::from_secs(600),
                 allow_on_headers_stop_iteration: false,
                 buffer_limit: 1024 * 1024,
-                fuel: 10_000_000_000,
+                fuel: 2_000_000_000,
+                memory_limit: 1024 * 1024 * 1024,
                 log_level: LogLevel::Info,
             },
             configuration: Vec::new(),
@@ -394,7 +408,7 @@ impl Proxy {
         results.into_iter().map(|(_, result)| result).collect()
     }
 
-    /// All lines logged so far; of very many, the last 65,536.
+    /// All lines logged so far; of very many, the last 65,536, or as many as have 64 MiB.
     pub fn log(&self) -> Vec<LogLine> {
         self.core.env.log()
     }
@@ -448,13 +462,14 @@ impl Core {
         Ok(Loaded { vm, root })
     }
 
-    /// Moves time step by step. A module that calls out again on each answer, and is answered at once, would keep
-    /// time from moving; it is left alone after a thousand rounds.
-    pub(crate) fn advance_to(&self, until: Duration) {
+    /// Moves time step by step, and says how many answers of callouts came on the way. A module that calls out again on
+    /// each answer, and is answered at once, would keep time from moving; it is left alone after as many as no module
+    /// needs.
+    pub(crate) fn advance_to(&self, until: Duration) -> u64 {
         if self.env.is_racing() {
-            return;
+            return 0;
         }
-        let mut rounds = 0_u32;
+        let (mut all, mut at_once, mut rounds) = (0_u64, 0_u64, 0_u32);
         loop {
             self.env.deliver_posts();
             let vms = self.vms();
@@ -462,8 +477,11 @@ impl Core {
             let drained = lock(&self.draining).iter().map(|(until, _)| *until).min();
             let next = [event, drained].into_iter().flatten().min();
             let Some(due) = next.filter(|due| *due <= until) else { break };
-            rounds = if due > self.env.now() { 0 } else { rounds.saturating_add(1) };
-            if rounds > 1000 {
+            if due > self.env.now() {
+                (at_once, rounds) = (0, 0);
+            }
+            rounds = rounds.saturating_add(1);
+            if rounds > 1000 || at_once > MOST_ANSWERS {
                 let message =
                     b"the module calls out without end, and time does not get on; give the answers a latency";
                 self.env.write_log(Thread::Main, LogLevel::Error, message);
@@ -476,13 +494,15 @@ impl Core {
             }
             for (_, vm) in vms {
                 let mut vm = lock(&vm);
-                vm.deliver();
+                let delivered = vm.deliver();
+                (all, at_once) = (all.saturating_add(delivered), at_once.saturating_add(delivered));
                 if vm.next_tick().is_some_and(|tick| tick <= due) {
                     vm.tick();
                 }
             }
         }
         self.env.set_now(until);
+        all
     }
 
     fn note(&self, thread: Thread, loaded: Result<Loaded, String>) -> Option<Loaded> {

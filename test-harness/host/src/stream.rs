@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::environment::{lock, nanos};
+use crate::environment::{LogLevel, Thread, lock, nanos};
 use crate::exchange::{
     CLIENT_GONE, Exchange, Iteration, Origin, Reply, Report, Side, UPSTREAM_GONE, status_of,
 };
 use crate::headers::{HeaderKind, HeaderMap};
 use crate::message::{Protocol, Request, Response, Seen, map};
 use crate::pairs::Pairs;
-use crate::proxy::Core;
+use crate::proxy::{Core, MOST_ANSWERS};
 use crate::vm::Vm;
 
 /// How long a request waits for callouts, in simulated time: as long as Envoy lets a stream be idle.
@@ -126,18 +126,27 @@ impl Stream {
     }
 
     /// The client sends headers. `end` says that nothing follows.
+    ///
+    /// Frames that cannot follow what was sent are not sent, here and below: a codec would never let them through.
     pub fn request_headers(&mut self, headers: &Pairs, end: bool) {
+        if self.look(|exchange| exchange.request.headers.is_some()) {
+            return;
+        }
         self.headers(Side::Request, map(HeaderKind::Request, headers), end);
     }
 
     /// The client sends a piece of the body.
     pub fn request_body(&mut self, piece: impl Into<Vec<u8>>, end: bool) {
-        self.data(Side::Request, piece.into(), end);
+        if self.goes_on(Side::Request) {
+            self.data(Side::Request, piece.into(), end);
+        }
     }
 
     /// The client sends trailers, which end the request.
     pub fn request_trailers(&mut self, trailers: &Pairs) {
-        self.trailers(Side::Request, map(HeaderKind::RequestTrailers, trailers));
+        if self.goes_on(Side::Request) {
+            self.trailers(Side::Request, map(HeaderKind::RequestTrailers, trailers));
+        }
     }
 
     /// Upstream answers. Nothing happens if a local reply has taken the place of its answer, if there has been an answer
@@ -285,9 +294,11 @@ impl Stream {
     /// Lets the answers of callouts come until the stream is over, or as far as it should be.
     fn wait(&self, far_enough: impl Fn(&Exchange) -> bool) {
         let until = self.core.env.now().saturating_add(PATIENCE);
-        loop {
+        let mut answers = 0_u64;
+        while answers <= MOST_ANSWERS {
             // What is due at this moment comes in any case.
-            self.core.advance_to(self.core.env.now());
+            let came = self.core.advance_to(self.core.env.now());
+            answers = answers.saturating_add(came);
             if self.is_over() || self.look(&far_enough) || self.core.env.is_racing() {
                 return;
             }
@@ -296,8 +307,12 @@ impl Stream {
                 Place::Bare(_) => None,
             };
             let Some(next) = next.filter(|next| *next <= until) else { return };
-            self.core.advance_to(next);
+            let came = self.core.advance_to(next);
+            answers = answers.saturating_add(came);
         }
+        let message =
+            b"a request waited for more answers of callouts than any module needs, and was left waiting";
+        self.core.env.write_log(Thread::Main, LogLevel::Error, message);
     }
 
     fn respond(&mut self, response: Response, head: bool) {
@@ -316,10 +331,16 @@ impl Stream {
     }
 
     fn upstream_speaks(&self) -> bool {
-        self.look(|exchange| exchange.response.headers.is_some() && !exchange.local_reply)
+        self.goes_on(Side::Response) && self.look(|exchange| !exchange.local_reply)
+    }
+
+    /// Whether the source has begun this half and not ended it.
+    fn goes_on(&self, side: Side) -> bool {
+        self.look(|exchange| exchange.half(side).headers.is_some() && !exchange.half(side).source_done)
     }
 
     fn headers(&mut self, side: Side, headers: HeaderMap, end: bool) {
+        self.note(|exchange| exchange.half_mut(side).source_done = end);
         self.with(
             |vm, id| vm.headers(id, side, headers.clone(), end),
             |exchange| {
@@ -332,6 +353,7 @@ impl Stream {
     }
 
     fn data(&mut self, side: Side, piece: Vec<u8>, end: bool) {
+        self.note(|exchange| exchange.half_mut(side).source_done = end);
         self.with(
             |vm, id| vm.data(id, side, piece.clone(), end),
             |exchange| {
@@ -343,6 +365,7 @@ impl Stream {
     }
 
     fn trailers(&mut self, side: Side, trailers: HeaderMap) {
+        self.note(|exchange| exchange.half_mut(side).source_done = true);
         self.with(
             |vm, id| vm.trailers(id, side, trailers.clone()),
             |exchange| {

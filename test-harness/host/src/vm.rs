@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use wasmtime::{Func, Store, Trap, Val};
+use wasmtime::{Func, Store, StoreLimits, StoreLimitsBuilder, Trap, Val};
 
 use crate::Status;
-use crate::abi::{ALLOCATORS, CALLBACKS, Guest};
+use crate::abi::{self, ALLOCATORS, CALLBACKS, Guest, Overworked};
 use crate::clusters::{Callouts, Delivery, Event};
 use crate::environment::{Environment, LogLevel, Thread};
 use crate::exchange::{Exchange, Reply, Report, Side};
@@ -16,6 +16,12 @@ use crate::metrics::Metrics;
 use crate::module::{AbiVersion, Module, line};
 use crate::properties::{self, Prototypes, Scope, StreamScope};
 use crate::shared::Listener;
+
+/// How many elements the tables of a module may have: many more than any compiler asks for.
+const MOST_TABLE_ELEMENTS: usize = 10_000_000;
+
+/// How many callbacks may stand upon each other.
+const MOST_DEPTH: u32 = 100;
 
 /// What a module has asked for and gets when its callback has returned.
 pub(crate) enum After {
@@ -79,6 +85,13 @@ pub(crate) struct State {
     configuration: Option<Vec<u8>>,
     /// What callbacks of root contexts cost.
     report: Report,
+    /// What the host still does for this callback, see `abi::cost`.
+    pub(crate) work: u64,
+    limits: StoreLimits,
+    /// How many callbacks stand upon each other, each called for what the one below asked for.
+    depth: u32,
+    /// The module initializes itself and may do little else.
+    pub(crate) initializing: bool,
 }
 
 impl State {
@@ -337,6 +350,10 @@ impl Vm {
     ) -> Result<Arc<Mutex<Self>>, String> {
         let number = env.new_vm_number();
         let fuel = env.settings.fuel;
+        let limits = StoreLimitsBuilder::new()
+            .memory_size(env.settings.memory_limit)
+            .table_elements(MOST_TABLE_ELEMENTS)
+            .build();
         let state = State {
             env: env.clone(),
             thread,
@@ -353,8 +370,13 @@ impl Vm {
             delivered: Delivered::default(),
             configuration: None,
             report: Report::default(),
+            work: fuel,
+            limits,
+            depth: 0,
+            initializing: false,
         };
         let mut store = Store::new(module.ready().module().engine(), state);
+        store.limiter(|state| &mut state.limits);
         let run = |error: wasmtime::Error| format!("cannot be instantiated: {}", explain(&error, fuel));
         store.set_fuel(fuel).map_err(run)?;
         let instance = module.ready().instantiate(&mut store).map_err(run)?;
@@ -369,14 +391,17 @@ impl Vm {
         let memory = instance.get_memory(&mut store, "memory").ok_or("has no memory")?;
         store.data_mut().guest = Some(Guest { memory, allocate });
         let mut vm = Self { store, callbacks, failed: None, abi: module.abi(), fuel };
-        // One of them, in this order (`WasmBase::startVm`).
-        for start in ["_initialize", "_start", "__wasm_call_ctors"] {
-            match vm.call(0, start, &[]) {
-                Called::Absent => {}
-                Called::Returned(_) => break,
-                Called::Failed => return Err(vm.failed.unwrap_or_default()),
+        // `WasmBase::getFunctions` and `WasmBase::startVm`.
+        let reactor = vm.callbacks.contains_key("_initialize");
+        let starts: &[(&'static str, &[u32])] =
+            if reactor { &[("_initialize", &[]), ("main", &[0, 0])] } else { &[("_start", &[])] };
+        vm.store.data_mut().initializing = true;
+        for (start, arguments) in starts {
+            if vm.call(0, start, arguments) == Called::Failed {
+                return Err(vm.failed.unwrap_or_default());
             }
         }
+        vm.store.data_mut().initializing = false;
         let vm = Arc::new(Mutex::new(vm));
         env.enlist(number, &vm);
         Ok(vm)
@@ -496,14 +521,17 @@ impl Vm {
         self.store.data().callouts.next_due()
     }
 
-    /// Tells the module what has come of its callouts until now, one by one. What it calls out meanwhile waits
-    /// for the next round.
-    pub(crate) fn deliver(&mut self) {
+    /// Tells the module what has come of its callouts until now, one by one, and says of how many. What it calls out
+    /// meanwhile waits for the next round.
+    pub(crate) fn deliver(&mut self) -> u64 {
         let now = self.store.data().env.now();
+        let mut count = 0;
         for _ in 0..self.store.data().callouts.len().saturating_add(1) {
-            let Some(delivery) = self.store.data_mut().callouts.next_delivery(now) else { return };
+            let Some(delivery) = self.store.data_mut().callouts.next_delivery(now) else { break };
             self.tell(delivery);
+            count += 1;
         }
+        count
     }
 
     fn tell(&mut self, delivery: Delivery) {
@@ -573,15 +601,15 @@ impl Vm {
             return Called::Failed;
         }
         let Some(function) = self.callbacks.get(name).copied() else { return Called::Absent };
-        let shorter = self.abi == AbiVersion::V0_1_0 && name.ends_with("_headers");
-        let count = if shorter { 2 } else { arguments.len() };
+        let count = abi::callback(name, self.abi).map_or(0, |(parameters, _)| parameters);
         let arguments: Vec<Val> =
             arguments.iter().take(count).map(|value| Val::I32(value.cast_signed())).collect();
-        let returns = CALLBACKS.iter().any(|(known, _, results)| *known == name && *results == 1);
+        let returns = abi::callback(name, self.abi).is_some_and(|(_, results)| results == 1);
         let mut results = if returns { vec![Val::I32(0)] } else { Vec::new() };
         let state = self.store.data_mut();
         let before = (state.current, state.effective);
         (state.current, state.effective) = (context, 0);
+        state.work = self.fuel;
         // Refilling cannot fail: the engine is made with fuel.
         let called = self
             .store
@@ -611,7 +639,21 @@ impl Vm {
 
     /// Does what the module asked for in the callbacks that have returned.
     pub(crate) fn run_after(&mut self) {
-        self.store.data_mut().stop_iteration = false;
+        let state = self.store.data_mut();
+        state.stop_iteration = false;
+        if state.depth == MOST_DEPTH {
+            let message = "a module that answers one stream from within another, over and over, was not heard; Envoy would \
+                           run out of stack";
+            state.after.clear();
+            return state.log(LogLevel::Error, message.as_bytes());
+        }
+        state.depth += 1;
+        self.run_all_after();
+        let state = self.store.data_mut();
+        state.depth = state.depth.saturating_sub(1);
+    }
+
+    fn run_all_after(&mut self) {
         while let Some(action) = self.store.data_mut().after.pop_front() {
             match action {
                 After::Continue(context, side) => self.resume(context, side),
@@ -625,6 +667,12 @@ impl Vm {
 
 /// Why the module stopped, in one line.
 fn explain(error: &wasmtime::Error, fuel: u64) -> String {
+    if error.downcast_ref::<Overworked>().is_some() {
+        return format!(
+            "it made the host do more than {fuel} units of fuel are worth and may never return; raise the limit if it \
+             needs more"
+        );
+    }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => {
             format!(

@@ -27,7 +27,7 @@ pub(super) fn register(functions: &mut Functions) -> wasmtime::Result<()> {
             let state = host.state();
             let (root, now) = (state.root_of(state.context()), state.env.now());
             let token = state.callouts.http_call(root, call, now)?;
-            Ok(host.write_u32(token_at, token)?)
+            host.write_u32(token_at, token)
         };
         "proxy_grpc_call" => |host, target: u32, target_length: u32, service: u32, service_length: u32, method: u32,
                 method_length: u32, metadata: u32, metadata_length: u32, message: u32, message_length: u32,
@@ -41,7 +41,7 @@ pub(super) fn register(functions: &mut Functions) -> wasmtime::Result<()> {
             let token = state.callouts.grpc_call(
                 root, &target, &service, &method, &metadata, &message, timeout_milliseconds, now,
             )?;
-            Ok(host.write_u32(token_at, token)?)
+            host.write_u32(token_at, token)
         };
         "proxy_grpc_stream" => |host, target: u32, target_length: u32, service: u32, service_length: u32, method: u32,
                 method_length: u32, metadata: u32, metadata_length: u32, token_at: u32| {
@@ -51,7 +51,7 @@ pub(super) fn register(functions: &mut Functions) -> wasmtime::Result<()> {
             let state = host.state();
             let (root, now) = (state.root_of(state.context()), state.env.now());
             let token = state.callouts.grpc_stream(root, &target, &service, &method, &metadata, now)?;
-            Ok(host.write_u32(token_at, token)?)
+            host.write_u32(token_at, token)
         };
         "proxy_grpc_send" => |host, token: u32, message: u32, length: u32, end: u32| {
             let message = host.read(message, length)?;

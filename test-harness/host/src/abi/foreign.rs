@@ -11,6 +11,7 @@ pub(super) fn register(functions: &mut Functions) -> wasmtime::Result<()> {
         "proxy_call_foreign_function" => |host, name: u32, name_length: u32, arguments: u32, arguments_length: u32,
                 address_at: u32, length_at: u32| {
             let (name, arguments) = (host.read(name, name_length)?, host.read(arguments, arguments_length)?);
+            host.charge(work_of(&name, arguments.len()))?;
             let result = foreign::call(&name, &arguments, host.state());
             if result == Err(Status::NotFound) && !foreign::NAMES.iter().any(|known| known.as_bytes() == name) {
                 return Err(Status::NotFound.into());
@@ -28,6 +29,18 @@ pub(super) fn register(functions: &mut Functions) -> wasmtime::Result<()> {
         };
     }
     Ok(())
+}
+
+/// What a foreign function costs beyond the bytes it is given and gives: about its time, in units of fuel.
+fn work_of(name: &[u8], length: usize) -> u64 {
+    match name {
+        b"sign" => 10_000_000,
+        b"verify_signature" => 1_000_000,
+        b"compress" => (length as u64).saturating_mul(100),
+        // A bomb makes a thousand bytes of each of its own.
+        b"uncompress" => (length as u64).saturating_mul(1000),
+        _ => 0,
+    }
 }
 
 impl ForeignContext for State {

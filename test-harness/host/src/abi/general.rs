@@ -17,7 +17,7 @@ pub(super) fn register(functions: &mut Functions, abi: AbiVersion) -> wasmtime::
         };
         "proxy_get_current_time_nanoseconds" => |host, at: u32| {
             let now = nanos(host.state().env.now());
-            Ok(host.write_u64(at, now)?)
+            host.write_u64(at, now)
         };
         "proxy_set_tick_period_milliseconds" => |host, period: u32| {
             host.state().set_tick(Duration::from_millis(period.into()));
@@ -45,7 +45,7 @@ pub(super) fn register(functions: &mut Functions, abi: AbiVersion) -> wasmtime::
         offer! { functions;
             "proxy_get_log_level" => |host, at: u32| {
                 let level = host.state().env.settings.log_level.number();
-                Ok(host.write_u32(at, level)?)
+                host.write_u32(at, level)
             };
         }
     }

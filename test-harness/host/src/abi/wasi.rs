@@ -6,7 +6,7 @@
 
 use wasmtime::{Caller, FuncType, ValType};
 
-use super::{Functions, Host};
+use super::{Functions, Host, Stop, cost};
 use crate::Status;
 use crate::environment::{LogLevel, nanos};
 use crate::vm::State;
@@ -31,9 +31,24 @@ pub(super) fn register(functions: &mut Functions) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Memory that is not there is `EFAULT`.
-fn serve(host: &mut Host<'_, '_>, run: impl FnOnce(&mut Host<'_, '_>) -> Result<u32, Status>) -> u32 {
-    run(host).unwrap_or(FAULT)
+/// Counts a call and runs it. Memory that is not there is `EFAULT`, and so is a fault that was asked for.
+fn serve(
+    caller: &mut Caller<'_, State>,
+    name: &'static str,
+    run: impl FnOnce(&mut Host<'_, '_>) -> Result<u32, Stop>,
+) -> wasmtime::Result<u32> {
+    let state = caller.data_mut();
+    state.count_call(name);
+    super::allow(state, name)?;
+    if state.env.faults.strike(name).is_some() {
+        return Ok(FAULT);
+    }
+    let mut host = Host { caller };
+    match host.charge(cost::CALL).and_then(|()| run(&mut host)) {
+        Ok(number) => Ok(number),
+        Err(Stop::Status(_)) => Ok(FAULT),
+        Err(Stop::Trap(error)) => Err(error),
+    }
 }
 
 macro_rules! wasi {
@@ -42,9 +57,8 @@ macro_rules! wasi {
             let parameters: Vec<ValType> = vec![$(<$ty as super::Parameter>::TYPE),*];
             let signature = FuncType::new($functions.linker.engine(), parameters, [ValType::I32]);
             $functions.signatures.insert(format!("{}.{}", $module, $name), signature);
-            $functions.linker.func_wrap($module, $name, |mut caller: Caller<'_, State> $(, $arg: $ty)*| -> u32 {
-                caller.data_mut().count_call($name);
-                serve(&mut Host { caller: &mut caller }, |$host| $body)
+            $functions.linker.func_wrap($module, $name, |mut caller: Caller<'_, State> $(, $arg: $ty)*| {
+                serve(&mut caller, $name, |$host| $body)
             })?;
         )*
     };
@@ -105,7 +119,7 @@ fn register_as(functions: &mut Functions, module: &str) -> wasmtime::Result<()> 
         };
         "random_get" => |host, at: u32, length: u32| {
             // Checked before it is filled: the module may ask for more than its memory.
-            host.read(at, length)?;
+            host.check(at, length)?;
             let mut bytes = vec![0; length as usize];
             host.state().env.fill_random(&mut bytes);
             host.write(at, &bytes)?;
@@ -120,8 +134,11 @@ fn register_as(functions: &mut Functions, module: &str) -> wasmtime::Result<()> 
     functions.signatures.insert(format!("{module}.proc_exit"), signature);
     functions.linker.func_wrap(module, "proc_exit", |mut caller: Caller<'_, State>, _code: u32| {
         // Envoy writes a trace line and returns; the module runs on, usually into an `unreachable`.
-        caller.data_mut().count_call("proc_exit");
-        caller.data_mut().log(LogLevel::Trace, b"wasi_unstable proc_exit");
+        serve(&mut caller, "proc_exit", |host| {
+            host.state().log(LogLevel::Trace, b"wasi_unstable proc_exit");
+            Ok(SUCCESS)
+        })
+        .map(drop)
     })?;
     Ok(())
 }
@@ -133,7 +150,7 @@ fn fd_write(
     pieces: u32,
     count: u32,
     written_at: u32,
-) -> Result<u32, Status> {
+) -> Result<u32, Stop> {
     let level = match file {
         1 => LogLevel::Info,
         2 => LogLevel::Error,

@@ -32,6 +32,10 @@ pub(super) const CONNECTION_BROKE: &str =
 const TIMED_OUT: &str = "upstream request timeout";
 const NO_HEALTHY_HOST: &str = "no healthy upstream";
 
+/// How many calls one VM may have under way. Envoy's circuit breakers end it at some point too; without an end a module that
+/// calls twice on each answer would fill the memory.
+pub(crate) const MOST_CALLS: usize = 4096;
+
 /// The arguments of `proxy_http_call`.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpCall<'a> {
@@ -137,11 +141,15 @@ impl Callouts {
     ///
     /// # Errors
     /// [`Status::BadArgument`] for a time-out above 2³¹-1, a cluster that there is not, or a missing pseudo-header.
-    /// [`Status::InternalFailure`] if the cluster has no healthy host; the module hears no more of that call.
+    /// [`Status::InternalFailure`] if the cluster has no healthy host, or 4096 calls are under way; the module hears no
+    /// more of that call.
     pub fn http_call(&mut self, context: u32, call: HttpCall<'_>, now: Duration) -> Result<u32, Status> {
         let milliseconds = i32::try_from(call.timeout_milliseconds).map_err(|_| Status::BadArgument)?;
         if !self.clusters.contains(call.cluster) {
             return Err(Status::BadArgument);
+        }
+        if self.open.len() >= MOST_CALLS {
+            return Err(Status::InternalFailure);
         }
         let pairs = call.headers.iter().map(|(name, value)| (name, value));
         let mut headers = HeaderMap::from_pairs(HeaderKind::Request, pairs);
@@ -397,6 +405,9 @@ impl Callouts {
     /// The cluster that a gRPC service names. A bare name is tried only if the bytes are no protobuf message, which
     /// is the order in Envoy.
     fn grpc_cluster(&self, service: &[u8]) -> Result<Vec<u8>, Status> {
+        if self.open.len() >= MOST_CALLS {
+            return Err(Status::InternalFailure);
+        }
         match grpc::service(service) {
             Some(target) => target.ok_or(Status::BadArgument),
             None if self.clusters.contains(service) => Ok(service.to_vec()),
