@@ -20,7 +20,7 @@ ARGS ?=
 
 BUNDLE ?= policy-bundles/library/iot-gateway
 
-.PHONY: help setup build wasm cli envoy-path envoy-config run demo test test-native e2e bench lint fmt size clean ci
+.PHONY: help setup build wasm cli host-modules envoy-path envoy-config run demo test test-native e2e bench lint fmt size clean ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,10 @@ wasm:
 
 cli:
 	@$(tools)/build-cli.sh
+
+# What bartizan-host is tested with.
+host-modules:
+	@$(tools)/build-wasm.sh bartizan-example example
 
 envoy-path: ## print the path of the Envoy in use
 	@$(tools)/envoy-path.sh
@@ -53,10 +57,10 @@ demo: wasm ## a tour of what is let in and what is refused, as a table
 test: test-native ## unit, property, conformance and behaviour tests, and a quick round in Envoy
 	@$(e2e) quick $(ARGS)
 
-test-native: wasm ## the tests that need no Envoy
+test-native: wasm host-modules ## the tests that need no Envoy
 	@$(cargo) test -q --no-fail-fast
 
-e2e: wasm ## every behaviour case, hostile input and floods in a real Envoy
+e2e: wasm host-modules ## every behaviour case, hostile input and floods in a real Envoy
 	@$(e2e) all $(ARGS)
 
 bench: wasm ## what Bartizan costs per request, beside Envoy's own filters

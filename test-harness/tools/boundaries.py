@@ -37,6 +37,8 @@ TABLE = {
         {"proxy-wasm"},
     ),
     "bartizan-noop": (set(), set()),
+    # Modules for the tests of the host, which know nothing of what is tested.
+    "bartizan-example": (set(), {"wasmtime"}),
 }
 
 # What the engine takes as arguments instead: time, files, threads, the environment, the network.
