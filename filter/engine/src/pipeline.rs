@@ -29,7 +29,7 @@ use crate::network::Network;
 use crate::plan::{AccessPlan, Plan, PlanError, RoutePlan};
 use crate::reason::Reason;
 use crate::refusal::Refusal;
-use crate::trace::Trace;
+use crate::trace::{Finding, Trace};
 use crate::validation::body::{BodyDuty, Validator};
 use crate::validation::inspect::inspect_request;
 use crate::validation::plan::InspectionPlan;
@@ -271,7 +271,13 @@ impl Engine {
         let route = route.ok_or_else(|| no_route(found, trace))?;
         let plan = &route.plan;
         exchange.route = index;
-        trace.note(Room::Intake, &plan.at, || format!("the route is `{}`", plan.id));
+        let number = index.unwrap_or_default();
+        trace.found(
+            Room::Intake,
+            &plan.at,
+            || Finding::Route(number),
+            || format!("the route is `{}`", plan.id),
+        );
 
         let charged = self.limits.charge_address(
             &placed,
@@ -300,6 +306,10 @@ impl Engine {
         let grants =
             identity.map(|i| i.grants.get_or_init(|| authorization.grants(i.roles(), i.permissions())));
         let parameter = |name: &str| route.parameter(name, request.path());
+        #[cfg(feature = "explain")]
+        if let Some(identity) = identity {
+            authorization.tell_grants(&plan.access, identity, parameter, trace);
+        }
         let authorized =
             authorization.authorize(&charged, &plan.access, grants, &plan.at, parameter, trace)?;
 

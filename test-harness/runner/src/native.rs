@@ -159,7 +159,7 @@ pub struct Traced {
 
 impl fmt::Display for Traced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Consideration { room, at, what } in &self.considered {
+        for Consideration { room, at, what, .. } in &self.considered {
             let at = if at.is_empty() { String::new() } else { format!("{at}: ") };
             writeln!(f, "{}: {at}{what}", room.name())?;
         }

@@ -46,7 +46,7 @@ use crate::pipeline::Room;
 use crate::plan::PlanError;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
-use crate::trace::Trace;
+use crate::trace::{Finding, Trace};
 
 /// Authenticates requests by one plan. It owns the cache of tokens, so a new plan starts without one.
 #[derive(Debug)]
@@ -181,15 +181,24 @@ impl Authenticator {
                 return Err(challenge(Reason::TokenAmbiguous, "more than one token was sent".into()));
             }
         };
-        match self.identify(&found, now, host, trace) {
+        let mut issuer = None;
+        match self.identify(&found, now, host, &mut issuer, trace) {
             Ok(identity) => {
-                trace.note(Room::Authentication, self.at(identity.issuer), || {
-                    format!("`{}` of {} is authenticated", identity.subject, identity.issuer_name)
-                });
+                trace.found(
+                    Room::Authentication,
+                    self.at(identity.issuer),
+                    || Finding::Token { issuer: Some(identity.issuer), refused: None },
+                    || format!("`{}` of {} is authenticated", identity.subject, identity.issuer_name),
+                );
                 Ok(identity)
             }
             Err(error) => {
-                trace.note(Room::Authentication, "", || format!("the token is refused: {error}"));
+                trace.found(
+                    Room::Authentication,
+                    issuer.map_or("", |issuer| self.at(issuer)),
+                    || Finding::Token { issuer, refused: Some(error.clone()) },
+                    || format!("the token is refused: {error}"),
+                );
                 let reason = match error {
                     TokenError::Expired => Reason::TokenExpired,
                     _ => Reason::TokenInvalid,
@@ -204,9 +213,11 @@ impl Authenticator {
         found: &Found<'_>,
         now: Now,
         host: &mut dyn Host,
+        issuer: &mut Option<usize>,
         trace: &mut Trace,
     ) -> Result<Rc<Identity>, TokenError> {
         if let Some(identity) = self.cache.get(found.token) {
+            *issuer = Some(identity.issuer);
             let provider = self.providers.get(identity.issuer).ok_or(TokenError::IssuerMissing)?;
             if provider.places & found.place == 0 {
                 return Err(TokenError::WrongPlace);
@@ -220,17 +231,19 @@ impl Authenticator {
                 InForce::NotYet => {}
             }
         }
-        let identity = Rc::new(self.verify(found, now, host, trace)?);
+        let identity = Rc::new(self.verify(found, now, host, issuer, trace)?);
         self.cache.insert(found.token, Rc::clone(&identity));
         Ok(identity)
     }
 
-    /// Everything that makes a token believed, sizes and form before cryptography.
+    /// Everything that makes a token believed, sizes and form before cryptography. `issuer` is filled in as soon
+    /// as it is known, for the trace of a token that is refused.
     fn verify(
         &self,
         found: &Found<'_>,
         now: Now,
         host: &mut dyn Host,
+        issuer: &mut Option<usize>,
         trace: &mut Trace,
     ) -> Result<Identity, TokenError> {
         let jws = Jws::parse(found.token)?;
@@ -242,6 +255,7 @@ impl Authenticator {
             .enumerate()
             .find(|(_, provider)| provider.issuer == iss)
             .ok_or_else(|| TokenError::IssuerUnknown { iss: error::excerpt(iss) })?;
+        *issuer = Some(index);
         trace.note(Room::Authentication, &provider.at, || {
             format!(
                 "the token names {} as its issuer and {} as its algorithm",

@@ -6,12 +6,14 @@ use std::rc::Rc;
 
 use super::permission::{Cover, Grant, Requirement};
 use super::plan::AuthorizationPlan;
+#[cfg(feature = "explain")]
+use crate::authentication::Identity;
 use crate::limits::SubjectCharged;
 use crate::pipeline::Room;
 use crate::plan::{AccessPlan, PlanError};
 use crate::reason::Reason;
 use crate::refusal::Refusal;
-use crate::trace::Trace;
+use crate::trace::{Finding, Trace};
 
 /// The most distinct requirements of a plan.
 const MAX_REQUIREMENTS: usize = 65_536;
@@ -31,7 +33,9 @@ pub struct Grants {
 }
 
 impl Grants {
-    fn covers(&self, requirement: usize) -> bool {
+    /// Whether a requirement is covered whatever the request.
+    #[must_use]
+    pub fn covers(&self, requirement: usize) -> bool {
         self.always.get(requirement / 64).is_some_and(|word| word >> (requirement % 64) & 1 == 1)
     }
 
@@ -71,6 +75,9 @@ pub struct Authorization {
     requirements: Vec<Requirement>,
     names: Vec<Box<str>>,
     roles: HashMap<Box<str>, Grants>,
+    /// Where each role was written, and what it grants, for people.
+    #[cfg(feature = "explain")]
+    written: HashMap<Box<str>, (Box<str>, String)>,
 }
 
 impl Authorization {
@@ -113,7 +120,19 @@ impl Authorization {
             }
         }
         let names = plan.requirements.iter().map(|r| r.as_str().into()).collect();
-        Ok(Self { requirements, names, roles })
+        Ok(Self {
+            requirements,
+            names,
+            roles,
+            #[cfg(feature = "explain")]
+            written: plan
+                .roles
+                .iter()
+                .map(|role| {
+                    (role.name.as_str().into(), (role.at.as_str().into(), role.permissions.join(", ")))
+                })
+                .collect(),
+        })
     }
 
     /// The number of requirements, and one requirement.
@@ -175,10 +194,15 @@ impl Authorization {
         };
         let mut holds = |index: usize| {
             let held = self.holds(grants, index, parameter);
-            trace.note(Room::Authorization, at, || {
-                let name = self.names.get(index).map_or("?", |n| n);
-                format!("`{name}` is required and is {}", if held { "held" } else { "not held" })
-            });
+            trace.found(
+                Room::Authorization,
+                at,
+                || Finding::Permission { requirement: index, held },
+                || {
+                    let name = self.names.get(index).map_or("?", |n| n);
+                    format!("`{name}` is required and is {}", if held { "held" } else { "not held" })
+                },
+            );
             held
         };
         let missing = all.iter().copied().find(|index| !holds(*index));
@@ -191,6 +215,52 @@ impl Authorization {
             ));
         }
         Ok(Authorized(()))
+    }
+
+    /// Tells of each role of an identity, and of the permissions that its token carries, whether it grants what
+    /// a route asks: so that a refusal, or an access that should not be, can be traced to a line of the bundle.
+    #[cfg(feature = "explain")]
+    pub fn tell_grants<'p>(
+        &self,
+        access: &AccessPlan,
+        identity: &Identity,
+        parameter: impl Fn(&str) -> Option<&'p str> + Copy,
+        trace: &mut Trace,
+    ) {
+        let AccessPlan::Permitted { all, any } = access else { return };
+        if !trace.listens() {
+            return;
+        }
+        let grants = |granted| if granted { "grants" } else { "does not grant" };
+        let asked = || all.iter().chain(any).copied();
+        let name = |index: usize| self.names.get(index).map_or("?", |name| name);
+        for role in identity.roles() {
+            let (Some(of_role), Some((at, permissions))) =
+                (self.roles.get(role.as_str()), self.written.get(role.as_str()))
+            else {
+                trace.note(Room::Authorization, "", || format!("the policy has no role `{role}`"));
+                continue;
+            };
+            for index in asked() {
+                let granted = self.holds(of_role, index, parameter);
+                let finding = || Finding::Role { role: role.clone(), granted };
+                trace.found(Room::Authorization, at, finding, || {
+                    format!("the role `{role}` ({permissions}) {} `{}`", grants(granted), name(index))
+                });
+            }
+        }
+        if !identity.permissions().is_empty() {
+            let carried = self.grants(&[], identity.permissions());
+            for index in asked() {
+                let granted = self.holds(&carried, index, parameter);
+                trace.note(Room::Authorization, "", || {
+                    // A token may carry thousands.
+                    let shown = identity.permissions().iter().take(8).map(String::as_str);
+                    let permissions = shown.collect::<Vec<_>>().join(", ");
+                    format!("the token itself ({permissions}) {} `{}`", grants(granted), name(index))
+                });
+            }
+        }
     }
 
     fn holds<'p>(&self, grants: &Grants, index: usize, parameter: impl Fn(&str) -> Option<&'p str>) -> bool {

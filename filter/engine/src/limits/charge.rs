@@ -15,7 +15,7 @@ use crate::pipeline::Room;
 use crate::plan::PlanError;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
-use crate::trace::Trace;
+use crate::trace::{Finding, Trace};
 
 /// How often a lost race is run again. Whoever loses, somebody else won: with a handful of workers a
 /// request that loses this often means that the slots do not work at all.
@@ -177,10 +177,15 @@ impl Limits {
             let Some(limit) = self.limits.get(index) else { continue };
             let Some(hash) = key_hash(limit, client, self.seed)? else { continue };
             let (admitted, level) = charge(limit, hash, now, host, &mut self.name, &mut self.bytes)?;
-            trace.note(Room::Limits, &limit.at, || {
-                let verdict = if admitted { "has room" } else { "is used up" };
-                format!("the limit `{}` {verdict}: {} left", limit.id, level.remaining)
-            });
+            trace.found(
+                Room::Limits,
+                &limit.at,
+                || Finding::Limit { limit: index, admitted },
+                || {
+                    let verdict = if admitted { "has room" } else { "is used up" };
+                    format!("the limit `{}` {verdict}: {} left", limit.id, level.remaining)
+                },
+            );
             if !admitted {
                 let retry = level.retry_after();
                 told.refuse(level);

@@ -15,7 +15,7 @@ use crate::pipeline::Room;
 use crate::plan::PlanError;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
-use crate::trace::Trace;
+use crate::trace::{Finding, Trace};
 use plan::NetworkPlan;
 
 /// Proof that the request came through this room.
@@ -84,25 +84,41 @@ impl Network {
             format!("the client address is {address} ({} trusted hops)", self.trusted_hops)
         });
         if let Some((network, at)) = self.deny.find(address) {
-            trace.note(Room::Network, at, || format!("{address} is in the denied network {network}"));
+            trace.found(
+                Room::Network,
+                at,
+                || Finding::Denied(Some(network.to_owned())),
+                || format!("{address} is in the denied network {network}"),
+            );
             return Err(Refusal::new(
                 Reason::AddressDenied,
                 format!("{address} is in {network}, denied at {at}"),
             ));
         }
+        if !self.deny.is_empty() {
+            trace.found(
+                Room::Network,
+                "",
+                || Finding::Denied(None),
+                || format!("{address} is in none of the denied networks"),
+            );
+        }
         if !self.allow.is_empty() {
-            match self.allow.find(address) {
-                Some((network, at)) => {
-                    trace
-                        .note(Room::Network, at, || format!("{address} is in the allowed network {network}"));
-                }
-                None => {
-                    trace.note(Room::Network, "", || format!("{address} is in none of the allowed networks"));
-                    return Err(Refusal::new(
-                        Reason::AddressDenied,
-                        format!("{address} is in no allowed network"),
-                    ));
-                }
+            let found = self.allow.find(address);
+            trace.found(
+                Room::Network,
+                found.map_or("", |(_, at)| at),
+                || Finding::Allowed(found.map(|(network, _)| network.to_owned())),
+                || match found {
+                    Some((network, _)) => format!("{address} is in the allowed network {network}"),
+                    None => format!("{address} is in none of the allowed networks"),
+                },
+            );
+            if found.is_none() {
+                return Err(Refusal::new(
+                    Reason::AddressDenied,
+                    format!("{address} is in no allowed network"),
+                ));
             }
         }
         Ok(Placed { address: Some(address) })

@@ -12,7 +12,7 @@ use crate::pipeline::Room;
 use crate::plan::PlanError;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
-use crate::trace::Trace;
+use crate::trace::{Finding, Trace};
 
 /// The deepest nesting a plan may allow: evaluation of a schema recurses as deep as the document.
 pub const MAX_JSON_DEPTH: u32 = 128;
@@ -157,7 +157,12 @@ impl Validator {
             ));
         };
         let how = reading(As::Content(position));
-        trace.note(Room::Validation, &plan.at, || format!("the body is read as `{}`", content.media_type));
+        trace.found(
+            Room::Validation,
+            &plan.at,
+            || Finding::Content { body, content: position },
+            || format!("the body is read as `{}`", content.media_type),
+        );
         if content.read == ReadPlan::Opaque {
             return Ok(BodyDuty::Count { max: plan.max_bytes, how });
         }

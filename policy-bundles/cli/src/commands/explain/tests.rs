@@ -30,13 +30,20 @@ fn explain(request: &str) -> Value {
 
 use serde_json::{Value, json};
 
+fn says(explanation: &Value, at: &str, what: &str) -> bool {
+    let considered = explanation["considered"].as_array().into_iter().flatten();
+    considered.into_iter().any(|c| c["at"] == at && c["what"] == what)
+}
+
 #[test]
 fn a_request_is_let_through_and_its_nearest_neighbour_is_not() {
     let allowed = explain("{path: /devices/7, token: {roles: [viewer]}}");
     assert_eq!(allowed["decision"]["allow"], true, "{allowed:#}");
     assert_eq!(allowed["route"]["at"], "bundle.yaml:18");
     assert_eq!(allowed["identity"]["subject"], SUBJECT);
+    assert!(says(&allowed, "bundle.yaml:12", "the role `viewer` (device:read) grants `device:read:{id}`"));
     let refused = explain("{path: /devices/7, token: {roles: [guest]}}");
+    assert!(says(&refused, "", "the policy has no role `guest`"), "{refused:#}");
     assert_eq!(refused["decision"]["reason"], "permission-denied", "{refused:#}");
     assert!(refused["considered"].as_array().unwrap().len() > 1, "{refused:#}");
 }
