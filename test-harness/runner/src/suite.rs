@@ -129,7 +129,11 @@ pub fn load_all(root: &Path) -> Result<Vec<Loaded>, Vec<CaseError>> {
     if errors.is_empty() { Ok(loaded) } else { Err(errors) }
 }
 
-fn find(directory: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
+/// Adds the paths of all case files under a directory, in no certain order.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn find(directory: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         if path.is_dir() {

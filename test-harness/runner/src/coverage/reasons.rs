@@ -1,0 +1,64 @@
+//! Which reasons a bundle can refuse for.
+
+use bartizan_engine::limits::plan::LimitKey;
+use bartizan_engine::plan::{AccessPlan, Plan};
+use bartizan_engine::reason::Reason;
+use bartizan_engine::validation::plan::{BodyPlan, ReadPlan};
+
+use super::Kind;
+use super::points::looks_for;
+
+/// Whether a request can be refused for this reason by this plan. What only a broken proxy brings about is not
+/// the bundle's: no policy, no keys, no shared state, a connection without an address.
+///
+/// Without a wildcard, so that a new reason asks for an answer here.
+#[must_use]
+pub fn possible(plan: &Plan, reason: Reason) -> bool {
+    let routes = &plan.routes;
+    let limited = |by_address: bool| {
+        let limits =
+            routes.iter().flat_map(|route| &route.limits).filter_map(|limit| plan.limits.get(*limit));
+        limits.into_iter().any(|limit| !by_address || limit.key == LimitKey::Address)
+    };
+    let body = |has: &dyn Fn(&BodyPlan) -> bool| {
+        routes.iter().filter_map(|route| plan.validation.bodies.get(route.body)).any(has)
+    };
+    let reads =
+        |how: &dyn Fn(&ReadPlan) -> bool| body(&|body| body.content.iter().any(|content| how(&content.read)));
+    let inspects = |kind| {
+        let inspections = routes.iter().filter_map(|route| plan.validation.inspections.get(route.inspection));
+        inspections.into_iter().any(|inspection| looks_for(inspection, kind))
+    };
+    let networks = !plan.network.deny.is_empty() || !plan.network.allow.is_empty();
+    match reason {
+        Reason::NoPolicy | Reason::KeysUnavailable | Reason::LimitsUnavailable => false,
+        Reason::PathMalformed
+        | Reason::PathAmbiguous
+        | Reason::UriTooLong
+        | Reason::QueryMalformed
+        | Reason::HeadersTooLarge
+        | Reason::HeaderMalformed
+        | Reason::HeaderDuplicate
+        | Reason::HostMalformed
+        | Reason::RouteUnknown
+        // Some methods, such as CONNECT, no route can have.
+        | Reason::MethodNotAllowed
+        | Reason::BodyTooLarge => true,
+        Reason::AddressDenied => networks,
+        Reason::AddressUnknown => plan.network.trusted_hops > 0 && (networks || limited(true)),
+        Reason::LimitExceeded => limited(false),
+        Reason::TokenMissing | Reason::TokenInvalid | Reason::TokenExpired | Reason::TokenAmbiguous => {
+            routes.iter().any(|route| route.access != AccessPlan::Public)
+        }
+        Reason::PermissionDenied => {
+            routes.iter().any(|route| matches!(route.access, AccessPlan::Permitted { .. }))
+        }
+        Reason::BodyTypeUnsupported => body(&|body| !body.content.is_empty()),
+        Reason::BodyMalformed | Reason::BodyLimits => reads(&|read| *read != ReadPlan::Opaque),
+        Reason::BodySchema => reads(&|read| matches!(read, ReadPlan::Json { schema: Some(_), .. })),
+        Reason::BodyMissing => body(&|body| body.required),
+        Reason::AttackSqli => inspects(Kind::Sqli),
+        Reason::AttackXss => inspects(Kind::Xss),
+        Reason::AttackTraversal => inspects(Kind::Traversal),
+    }
+}
