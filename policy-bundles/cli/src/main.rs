@@ -16,21 +16,22 @@ use output::{Colour, Outcome, Screen};
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done, nothing wrong
-  1  something is wrong with the bundle or the request; it was said what
-  2  the command line is wrong
+  1  something is wrong with the bundle, a case or the request; it was said what
+  2  the command line is wrong, or there was nothing to run
   3  a file or directory could not be read or written
 
 A first bundle:
   bartizan init my-policy
   bartizan check my-policy
+  bartizan test my-policy
   bartizan build my-policy -o plan.json";
 
-/// Writes, checks, explains and builds policy bundles for the Bartizan filter.
+/// Writes, checks, explains, tests and builds policy bundles for the Bartizan filter.
 #[derive(Debug, Parser)]
 #[command(name = "bartizan", version, about, after_help = AFTER_HELP, arg_required_else_help = true)]
 struct Cli {
     /// Whether to use colours. NO_COLOR in the environment switches them off too.
-    #[arg(long, value_enum, default_value_t = Colour::Auto, global = true)]
+    #[arg(long, visible_alias = "colour", value_enum, default_value_t = Colour::Auto, global = true)]
     color: Colour,
     #[command(subcommand)]
     command: Command,
@@ -42,6 +43,7 @@ enum Command {
     Check(commands::check::Check),
     Build(commands::build::Build),
     Explain(commands::explain::Explain),
+    Test(commands::test::Test),
     Schema(commands::schema::Schema),
     Reasons(commands::reasons::Reasons),
 }
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Check(check) => commands::check::run(&check, &screen),
         Command::Build(build) => commands::build::run(&build, &screen),
         Command::Explain(explain) => commands::explain::run(&explain, &screen),
+        Command::Test(test) => commands::test::run(&test, &screen),
         Command::Schema(schema) => commands::schema::run(&schema, &screen),
         Command::Reasons(reasons) => commands::reasons::run(&reasons, &screen),
     };

@@ -14,6 +14,8 @@ pub(crate) enum Outcome {
     Fine,
     /// Something is wrong with what was given, and it was said what.
     Problems,
+    /// What was asked for could not be run.
+    NotRun,
     /// A file could not be read or written.
     Failed,
 }
@@ -24,6 +26,7 @@ impl From<Outcome> for ExitCode {
         ExitCode::from(match outcome {
             Outcome::Fine => 0,
             Outcome::Problems => 1,
+            Outcome::NotRun => 2,
             Outcome::Failed => 3,
         })
     }

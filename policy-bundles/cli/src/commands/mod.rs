@@ -6,3 +6,4 @@ pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod reasons;
 pub(crate) mod schema;
+pub(crate) mod test;

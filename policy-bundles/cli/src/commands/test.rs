@@ -1,0 +1,147 @@
+//! `bartizan test`: the behaviour cases of a bundle, through the filter that ships.
+//!
+//! [`found`] finds and reads case files, [`place`] gets ready where they run, [`results`] keeps what came of each
+//! case, [`coverage`] what the bundle's rules met, and [`text`], [`json`] and [`junit`] tell of it.
+
+mod coverage;
+mod found;
+mod json;
+mod junit;
+mod place;
+mod progress;
+mod request;
+mod results;
+mod text;
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::output::{Failure, Outcome, Screen};
+use coverage::Coverages;
+use results::{Results, Settings};
+
+const AFTER_HELP: &str = "\
+Examples:
+  bartizan test my-policy                                  every case of a bundle
+  bartizan test my-policy/tests/access.cases.yaml          one case file
+  bartizan test my-policy --filter telemetry               cases with that in their file, name or row
+  bartizan test my-policy --coverage                       and what of the bundle they put to the test
+  bartizan test my-policy --coverage-threshold 90          and fail if that is less than 90 %
+  bartizan test my-policy --format junit -o report.xml     for a pipeline
+
+A case is PASS, FAIL (what came is not what it expects), ERROR (it could not be run: a case file that cannot be
+read, a bundle with errors, a module that breaks) or SKIPPED (it says that it does not run here, and why).
+
+The module is the one that ships, in a simulated Envoy with two workers. It is looked for beside this command and
+in dist/. Which worker serves which request is drawn from the seed: the same seed gives the same run.
+
+Exit codes: 0 all passed; 1 a case failed, or the coverage is below its threshold; 2 something could not be run:
+usage, no module, no cases, a case with an error; 3 cannot read or write a file";
+
+/// Runs the behaviour cases of a bundle through the filter.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Test {
+    /// A bundle, a directory of case files (`*.cases.yaml`), or one case file.
+    #[arg(value_name = "DIR", default_value = ".")]
+    directory: PathBuf,
+    /// Only cases that have this text in their file, name or row.
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// The form of the report.
+    #[arg(long, value_enum, default_value_t)]
+    format: Form,
+    /// Where the report goes; standard output by default. The screen then gets it as text.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// What is drawn from it: which worker serves which request.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// The module to test, instead of the one beside this command or in dist/.
+    #[arg(long, value_name = "FILE", env = "BARTIZAN_WASM")]
+    module: Option<PathBuf>,
+    /// Runs the cases in the engine alone: quicker, and not what ships.
+    #[arg(long)]
+    native: bool,
+    /// Tells which rules of the bundle the cases put to the test, and which not.
+    #[arg(long)]
+    coverage: bool,
+    /// The least coverage in percent; below it the command fails. Implies `--coverage`.
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    coverage_threshold: Option<f64>,
+    /// Lists every case, those that passed too.
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON document.
+    Json,
+    /// For pipelines: the XML that JUnit writes.
+    Junit,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number: f64 =
+        text.trim_end_matches('%').parse().map_err(|_| "not a number from 0 to 100".to_owned())?;
+    if (0.0..=100.0).contains(&number) { Ok(number) } else { Err("not a number from 0 to 100".to_owned()) }
+}
+
+pub(crate) fn run(test: &Test, screen: &Screen) -> Result<Outcome, Failure> {
+    match tested(test) {
+        Ok((results, coverages)) => {
+            report(test, screen, &results, &coverages)?;
+            Ok(verdict(test, &results, &coverages))
+        }
+        Err(why) => {
+            screen.complain(&why);
+            Ok(Outcome::NotRun)
+        }
+    }
+}
+
+/// Everything up to the report; or why nothing could be run.
+fn tested(test: &Test) -> Result<(Results, Coverages), String> {
+    let found = found::find(&test.directory)?;
+    found.check(test.filter.as_deref())?;
+    let wants_coverage = test.coverage || test.coverage_threshold.is_some();
+    let coverages = Coverages::new(&found, wants_coverage);
+    let settings = Settings {
+        directory: test.directory.display().to_string(),
+        filter: test.filter.clone(),
+        seed: test.seed,
+        coverage: wants_coverage,
+        threshold: test.coverage_threshold,
+        ..Settings::default()
+    };
+    place::run(test, settings, &found, coverages)
+}
+
+fn report(test: &Test, screen: &Screen, results: &Results, coverages: &Coverages) -> Result<(), Failure> {
+    let form = |form: Form, colour: bool| match form {
+        Form::Text => text::report(results, coverages, test.verbose, colour),
+        Form::Json => format!("{:#}\n", json::report(results, coverages)),
+        Form::Junit => junit::report(results, coverages),
+    };
+    let Some(output) = &test.output else {
+        return screen.out(&form(test.format, screen.paints_out()));
+    };
+    std::fs::write(output, form(test.format, false)).map_err(|error| Failure::at(output, &error))?;
+    screen.out(&form(Form::Text, screen.paints_out()))
+}
+
+fn verdict(test: &Test, results: &Results, coverages: &Coverages) -> Outcome {
+    let counts = results.counts();
+    if counts.errors > 0 || counts.ran() == 0 {
+        Outcome::NotRun
+    } else if counts.failed > 0 || test.coverage_threshold.is_some_and(|least| coverages.is_below(least)) {
+        Outcome::Problems
+    } else {
+        Outcome::Fine
+    }
+}

@@ -1,0 +1,71 @@
+//! The report for programs.
+
+use serde_json::{Value, json};
+
+use super::coverage::Coverages;
+use super::results::{CaseResult, Failed, Results, Status};
+
+pub(super) fn report(results: &Results, coverages: &Coverages) -> Value {
+    let counts = results.counts();
+    let settings = &results.settings;
+    let below = settings.threshold.map(|least| coverages.is_below(least));
+    json!({
+        "directory": settings.directory,
+        "place": settings.place,
+        "seed": settings.seed,
+        "filter": settings.filter,
+        "summary": {
+            "cases": counts.all(),
+            "passed": counts.passed,
+            "failed": counts.failed,
+            "errors": counts.errors,
+            "skipped": counts.skipped,
+            "requests": results.requests(),
+            "seconds": results.took.as_secs_f64(),
+        },
+        "cases": results.cases.iter().map(|case| one(results, case)).collect::<Vec<_>>(),
+        "coverage": settings.coverage.then(|| json!({
+            "percent": coverages.whole().percent(),
+            "threshold": settings.threshold,
+            "below_threshold": below,
+            "bundles": coverages.json(),
+        })),
+    })
+}
+
+fn one(results: &Results, case: &CaseResult) -> Value {
+    let (status, why) = match &case.status {
+        Status::Passed => ("passed", Value::Null),
+        Status::Failed(failed) => ("failed", failure(failed)),
+        Status::Error(why) => ("error", json!({"problem": why})),
+        Status::Skipped(why) => ("skipped", json!({"because": why})),
+    };
+    let wrong = matches!(case.status, Status::Failed(_) | Status::Error(_));
+    json!({
+        "file": case.file,
+        "line": case.line,
+        "case": case.case,
+        "row": case.row,
+        "way": case.way,
+        "status": status,
+        "details": why,
+        "requests": case.requests,
+        "seconds": case.took.as_secs_f64(),
+        "replay": wrong.then(|| results.replay(case)),
+    })
+}
+
+fn failure(failed: &Failed) -> Value {
+    let considered = failed.considered.iter();
+    json!({
+        "step": failed.step,
+        "request": failed.request,
+        "expected": failed.expected,
+        "got": failed.got,
+        "problems": failed.problems,
+        "considered": considered
+            .map(|[room, at, what]| json!({"room": room, "at": at, "what": what}))
+            .collect::<Vec<_>>(),
+        "refusal": failed.refusal,
+    })
+}

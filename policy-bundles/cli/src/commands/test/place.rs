@@ -1,0 +1,174 @@
+//! Where the cases run: in the module that ships, in a simulated Envoy; or in the engine alone.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bartizan_cases::driver::Verdict;
+use bartizan_cases::session::{self, Options, Outcome, Place, Simulation};
+use bartizan_cases::suite::Loaded;
+
+use super::Test;
+use super::coverage::Coverages;
+use super::found::{self, Found};
+use super::progress::Progress;
+use super::results::{CaseResult, Results, Settings, Status};
+
+/// What the module is called.
+const MODULE: &str = "bartizan.wasm";
+
+/// Runs what was found.
+///
+/// # Errors
+/// When nothing can be run at all.
+pub(super) fn run(
+    test: &Test,
+    mut settings: Settings,
+    found: &Found,
+    coverages: Coverages,
+) -> Result<(Results, Coverages), String> {
+    let all = found.suites.iter().map(|suite| suite.runs.len()).sum();
+    let progress = Progress::new(all);
+    let place = if test.native {
+        settings.place = "in the engine alone".to_owned();
+        settings.arguments = " --native".to_owned();
+        Place::Native
+    } else {
+        let module = module(test.module.as_deref())?;
+        progress.say(&format!("reading {}", module.display()));
+        settings.place = format!("through {} in a simulated Envoy", module.display());
+        if let Some(given) = &test.module {
+            settings.arguments = format!(" --module {}", given.display());
+        }
+        Place::Simulated(Simulation::load(&module).inspect_err(|_| progress.end())?)
+    };
+    let options = Options {
+        filter: test.filter.clone(),
+        seed: test.seed,
+        traced: settings.coverage,
+        ..Options::default()
+    };
+    let collected = Mutex::new(Collected { cases: Vec::new(), coverages });
+    let order = Order::of(&found.suites);
+    let started = Instant::now();
+    session::run(&found.suites, &place, &options, &|outcome| {
+        progress.step(!matches!(outcome.verdict, Verdict::Passed | Verdict::Skipped(_)));
+        collected.lock().unwrap_or_else(PoisonError::into_inner).take(outcome, &order);
+    });
+    progress.end();
+    let took = started.elapsed();
+    let Collected { mut cases, coverages } = collected.into_inner().unwrap_or_else(PoisonError::into_inner);
+    cases.sort_by_key(|(place, _)| *place);
+    let mut cases: Vec<CaseResult> = cases.into_iter().map(|(_, case)| case).collect();
+    cases.extend(unread(found));
+    Ok((Results { settings, cases, took }, coverages))
+}
+
+/// A result for each file that could not be read.
+pub(super) fn unread(found: &Found) -> impl Iterator<Item = CaseResult> {
+    found.unread.iter().map(|(file, wrong)| CaseResult {
+        file: file.clone(),
+        line: None,
+        case: String::new(),
+        row: None,
+        way: None,
+        status: Status::Error(wrong.join("\n")),
+        requests: 0,
+        took: Duration::ZERO,
+    })
+}
+
+/// Where each run stands among all, and where in its file its case begins: threads end in any order.
+pub(super) struct Order {
+    places: HashMap<usize, (usize, Option<usize>)>,
+}
+
+impl Order {
+    pub(super) fn of(suites: &[Loaded]) -> Self {
+        let mut places = HashMap::new();
+        for suite in suites {
+            let text = std::fs::read_to_string(&suite.path).unwrap_or_default();
+            for run in &suite.runs {
+                places.insert(address(run), (places.len(), line_of(&text, &run.case)));
+            }
+        }
+        Self { places }
+    }
+
+    pub(super) fn place(&self, run: &bartizan_cases::expand::Run) -> (usize, Option<usize>) {
+        self.places.get(&address(run)).copied().unwrap_or((usize::MAX, None))
+    }
+}
+
+/// A run is known by where it lies: two rows may be written alike.
+fn address(run: &bartizan_cases::expand::Run) -> usize {
+    std::ptr::from_ref(run).addr()
+}
+
+/// The line in which a case gets its name.
+fn line_of(text: &str, case: &str) -> Option<usize> {
+    let named = |line: &str| {
+        let name = line.trim_start_matches([' ', '-', '{']).strip_prefix("name:").map(str::trim_start);
+        let name = name.map(|name| name.trim_start_matches(['"', '\'']));
+        let rest = name.and_then(|name| name.strip_prefix(case));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['"', '\'', ',', '}']))
+    };
+    text.lines().position(named).map(|index| index + 1)
+}
+
+struct Collected {
+    cases: Vec<(usize, CaseResult)>,
+    coverages: Coverages,
+}
+
+impl Collected {
+    fn take(&mut self, outcome: Outcome<'_>, order: &Order) {
+        let Outcome { suite, run, verdict, requests, took, traced, .. } = outcome;
+        self.coverages.add(suite, &traced);
+        let (place, line) = order.place(run);
+        let home = found::home(suite);
+        let file = found::plain(&suite.path).display().to_string();
+        self.cases.push((place, CaseResult::of((file, line), run, (verdict, requests), took, &home)));
+    }
+}
+
+/// The module to test: what was asked for, or `bartizan.wasm` beside this command or in dist/.
+pub(super) fn module(given: Option<&Path>) -> Result<PathBuf, String> {
+    if let Some(given) = given {
+        if given.is_file() {
+            return Ok(given.to_owned());
+        }
+        return Err(format!("no module at {}; build it with `make build`, or give another", given.display()));
+    }
+    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(MODULE)));
+    let places: Vec<PathBuf> = beside.into_iter().chain([Path::new("dist").join(MODULE)]).collect();
+    places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
+        let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+        format!(
+            "no module to test: neither {}; give one with --module FILE, build it with `make build`, or test in the engine \
+             alone with --native",
+            places.join(" nor ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_is_found_by_its_name() {
+        let text = "bundle: ..\ncases:\n  - name: a b\n    near: a\n  - {name: \"a\", expect: allow}\n  - name: 'c'\n";
+        assert_eq!(line_of(text, "a b"), Some(3));
+        assert_eq!(line_of(text, "a"), Some(5));
+        assert_eq!(line_of(text, "c"), Some(6));
+        assert_eq!(line_of(text, "nobody"), None);
+    }
+
+    #[test]
+    fn a_module_that_is_not_there_is_an_error_with_a_remedy() {
+        let error = module(Some(Path::new("/nonexistent/x.wasm"))).unwrap_err();
+        assert!(error.contains("/nonexistent/x.wasm") && error.contains("make build"), "{error}");
+    }
+}

@@ -1,0 +1,174 @@
+//! The report for people.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::coverage::Coverages;
+use super::results::{CaseResult, Counts, Failed, Results, Status};
+use crate::output::{count, paint};
+
+const GREEN: &str = "1;32";
+const RED: &str = "1;31";
+const YELLOW: &str = "1;33";
+
+/// A line for each file (or case, if wanted), all that went wrong, what was left out, coverage, and a summary.
+pub(super) fn report(results: &Results, coverages: &Coverages, verbose: bool, colour: bool) -> String {
+    let mut out = String::new();
+    for (file, cases) in results.files() {
+        let counts = Counts::of(cases.iter().copied());
+        let _ = writeln!(out, "{} {file}: {}", word(counts, colour), counted(counts));
+        for case in cases.iter().filter(|case| verbose && !case.case.is_empty()) {
+            let _ = writeln!(out, "  {} {}", status(&case.status, colour), printable(&case.name()));
+        }
+    }
+    for case in &results.cases {
+        match &case.status {
+            Status::Failed(failed) => failure(&mut out, results, case, failed, colour),
+            Status::Error(why) => error(&mut out, case, why, colour),
+            Status::Passed | Status::Skipped(_) => {}
+        }
+    }
+    skipped(&mut out, results, colour);
+    if !coverages.is_empty() {
+        out.push('\n');
+        out += &coverages.text(colour);
+    }
+    summary(&mut out, results, coverages, colour);
+    out
+}
+
+fn word(counts: Counts, colour: bool) -> String {
+    let (word, code) = match counts {
+        Counts { errors: 1.., .. } => ("ERROR  ", RED),
+        Counts { failed: 1.., .. } => ("FAIL   ", RED),
+        Counts { passed: 1.., .. } => ("PASS   ", GREEN),
+        _ => ("SKIPPED", YELLOW),
+    };
+    paint(colour, code, word)
+}
+
+fn status(status: &Status, colour: bool) -> String {
+    let one = |field: fn(&mut Counts) -> &mut usize| {
+        let mut counts = Counts::default();
+        *field(&mut counts) = 1;
+        counts
+    };
+    let counts = match status {
+        Status::Passed => one(|counts| &mut counts.passed),
+        Status::Failed(_) => one(|counts| &mut counts.failed),
+        Status::Error(_) => one(|counts| &mut counts.errors),
+        Status::Skipped(_) => one(|counts| &mut counts.skipped),
+    };
+    word(counts, colour)
+}
+
+fn counted(counts: Counts) -> String {
+    let mut parts = vec![format!("{} passed", counts.passed)];
+    for (number, what) in [(counts.failed, "failed"), (counts.skipped, "skipped")] {
+        if number > 0 {
+            parts.push(format!("{number} {what}"));
+        }
+    }
+    if counts.errors > 0 {
+        parts.push(count(counts.errors, "error"));
+    }
+    parts.join(", ")
+}
+
+fn failure(out: &mut String, results: &Results, case: &CaseResult, failed: &Failed, colour: bool) {
+    let _ = writeln!(out, "\n{} {}: {}", paint(colour, RED, "FAIL"), case.place(), printable(&case.name()));
+    let mut line = |head: &str, text: &str| {
+        let _ = writeln!(out, "  {head:9} {}", printable(text));
+    };
+    if let Some(step) = &failed.step {
+        line("at", step);
+    }
+    let mut head = "request";
+    for text in &failed.request {
+        line(head, text);
+        head = "";
+    }
+    line("expected", &failed.expected);
+    line("got", &failed.got);
+    let mut head = "wrong";
+    for problem in &failed.problems {
+        line(head, problem);
+        head = "";
+    }
+    let mut head = "decision";
+    let width = failed.considered.iter().map(|[_, at, _]| at.len()).max().unwrap_or(0);
+    for [room, at, what] in &failed.considered {
+        line(head, &format!("{room:14} {at:width$}  {what}"));
+        head = "";
+    }
+    let mut head = "refused";
+    for told in &failed.refusal {
+        line(head, told);
+        head = "";
+    }
+    line("replay", &results.replay(case));
+}
+
+fn error(out: &mut String, case: &CaseResult, why: &str, colour: bool) {
+    let name = if case.case.is_empty() { String::new() } else { format!(": {}", printable(&case.name())) };
+    let _ = writeln!(out, "\n{} {}{name}", paint(colour, RED, "ERROR"), case.place());
+    for text in why.lines() {
+        let _ = writeln!(out, "  {}", printable(text));
+    }
+}
+
+fn skipped(out: &mut String, results: &Results, colour: bool) {
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for case in &results.cases {
+        if let Status::Skipped(why) = &case.status {
+            *reasons.entry(why).or_default() += 1;
+        }
+    }
+    if !reasons.is_empty() {
+        out.push('\n');
+    }
+    for (why, number) in reasons {
+        let _ = writeln!(
+            out,
+            "{} {}: {}",
+            paint(colour, YELLOW, "SKIPPED"),
+            count(number, "case"),
+            printable(why)
+        );
+    }
+}
+
+fn summary(out: &mut String, results: &Results, coverages: &Coverages, colour: bool) {
+    let counts = results.counts();
+    let settings = &results.settings;
+    let below = settings.threshold.filter(|least| coverages.is_below(*least));
+    let bad = counts.failed > 0 || counts.errors > 0 || counts.ran() == 0 || below.is_some();
+    let cases = count(counts.all(), "case");
+    let seconds = results.took.as_secs_f64();
+    let requests = count(usize::try_from(results.requests()).unwrap_or(usize::MAX), "request");
+    if counts.ran() == 0 {
+        let _ = writeln!(out, "\nno case was run: each one is left out here, and an empty run shows nothing");
+    }
+    if let Some(least) = below {
+        let share = coverages.whole();
+        let _ = writeln!(
+            out,
+            "the coverage is {:.1} %, below the {least} % that are wanted; cases for what is not covered raise it",
+            (share.percent() * 10.0).floor() / 10.0
+        );
+    }
+    let (word, code) = if bad { ("FAILED", RED) } else { ("PASSED", GREEN) };
+    let _ = writeln!(
+        out,
+        "{} {cases}: {}; {requests} {}, seed {}, {seconds:.1} s",
+        paint(colour, code, word),
+        counted(counts),
+        settings.place,
+        settings.seed
+    );
+}
+
+/// What a case says is somebody's: it shall not steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
