@@ -62,6 +62,7 @@ test-native: wasm host-modules ## the tests that need no Envoy
 
 e2e: wasm host-modules ## every behaviour case, hostile input and floods in a real Envoy
 	@$(e2e) all $(ARGS)
+	@ENVOY="$$($(tools)/envoy-path.sh)" $(cargo) test -q --test testing -- --ignored
 
 bench: wasm ## what Bartizan costs per request, beside Envoy's own filters
 	@$(tools)/build-wasm.sh bartizan-noop noop

@@ -26,7 +26,15 @@ TABLE = {
         {"proxy-wasm"},
     ),
     "bartizan-cli": (
-        {"bartizan-spec", "bartizan-compiler", "bartizan-engine", "bartizan-host", "bartizan-cases"},
+        {
+            "bartizan-spec",
+            "bartizan-compiler",
+            "bartizan-engine",
+            "bartizan-host",
+            "bartizan-cases",
+            # For `bartizan test --envoy`.
+            "bartizan-e2e",
+        },
         {"proxy-wasm"},
     ),
     "bartizan-host": (set(), {"bartizan-filter", "proxy-wasm"}),

@@ -23,6 +23,7 @@ fn bartizan(arguments: &[&str]) -> Output {
         .arg("test")
         .args(arguments)
         .env_remove("BARTIZAN_WASM")
+        .env_remove("ENVOY")
         .output()
         .unwrap_or_else(|e| panic!("{e}"))
 }
@@ -290,6 +291,9 @@ fn exit_codes_are_as_documented() {
         "{}",
         err(&missing)
     );
+    let envoyless = bartizan(&[&good, "--envoy", "--envoy-path", "/nonexistent/envoy"]);
+    assert_eq!(envoyless.status.code(), Some(2));
+    assert!(err(&envoyless).contains("no Envoy at /nonexistent/envoy; give one with --envoy-path FILE"));
     assert_eq!(bartizan(&[&good, "--native", "-o", "/nonexistent/report"]).status.code(), Some(3));
 }
 
@@ -327,4 +331,43 @@ fn a_seed_replays_and_colours_are_for_terminals() {
     assert!(replay.contains("--filter 'it'\\''s wrong' --seed 99 --module "), "{replay}");
     assert!(!out(&bartizan(&[&bad, "--native"])).contains('\u{1b}'));
     assert!(out(&bartizan(&[&bad, "--native", "--colour", "always"])).contains("\u{1b}[1;31mFAIL"));
+}
+
+/// `make e2e` runs it, for it needs an Envoy.
+#[test]
+#[ignore = "needs an Envoy, in $ENVOY"]
+fn the_same_cases_go_through_a_real_envoy() {
+    let envoy = std::env::var("ENVOY").unwrap_or_else(|e| panic!("ENVOY: {e}; `make e2e` sets it"));
+    let module = module().display().to_string();
+    let run = |directory: &str, more: &[&str]| {
+        let mut all = vec!["--module", &module, "--envoy", "--envoy-path", &envoy, directory];
+        all.extend(more);
+        bartizan(&all)
+    };
+    let good = run(&iot_gateway(), &["--filter", "access", "--format", "json", "--coverage"]);
+    assert_eq!(good.status.code(), Some(0), "{}{}", out(&good), err(&good));
+    let report = json(&good);
+    assert!(report["summary"]["passed"].as_u64() > Some(100), "{:#}", report["summary"]);
+    assert!(
+        report["cases"][0]["way"].as_str().is_some_and(|way| way.starts_with("HTTP/1.1")),
+        "{:#}",
+        report["cases"][0]
+    );
+    assert!(report["coverage"]["percent"].as_f64() > Some(30.0), "{}", report["coverage"]["percent"]);
+    let less = changed("envoy", "viewer:   {permissions: [\"sensors:read\", ", "viewer:   {permissions: [");
+    let broken = run(&less, &["--filter", "reading"]);
+    let text = out(&broken);
+    assert_eq!(broken.status.code(), Some(1), "{text}{}", err(&broken));
+    assert!(text.contains("got       permission-denied, 403; upstream saw nothing"), "{text}");
+    assert!(
+        text.contains("the role `viewer` (logs:read, telemetry:read) does not grant `sensors:read`"),
+        "{text}"
+    );
+    assert!(text.contains("envoy/bundle.yaml:50"), "{text}");
+    let inline = "  - {name: a, request: {path: /healthz}}\n";
+    let unbuilt = small("envoy-unbuilt", inline);
+    write(&Path::new(&unbuilt).join("bundle.yaml"), "apiVersion: bartizan/v1\n");
+    let error = run(&unbuilt, &[]);
+    assert_eq!(error.status.code(), Some(2), "{}", out(&error));
+    assert!(out(&error).contains("the bundle does not compile"), "{}", out(&error));
 }

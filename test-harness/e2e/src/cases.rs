@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use bartizan_cases::driver::{Failure, Verdict};
 use bartizan_cases::expand::{Run, Target};
 use bartizan_cases::format::{Http, State};
 use bartizan_cases::judge::judge;
@@ -16,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::client::{self, Protocol, h2};
 use crate::config;
-use crate::deploy::{self, Guard, Policy, Post, Signatures, Stage};
+use crate::deploy::{self, Guard, Policy, Post, Signatures, Stage, Tools};
 use crate::message::{Body, Request};
 use crate::pack::pack;
 use crate::report::{Done, Report};
@@ -37,6 +39,28 @@ pub struct Options {
     /// The signature paths to run with.
     pub signatures: Vec<Signatures>,
 }
+
+/// A run that is over.
+#[derive(Debug)]
+pub struct Ended {
+    /// The run.
+    pub run: Run,
+    /// Over which protocol and signature path.
+    pub way: String,
+    /// What it came to.
+    pub verdict: Verdict,
+    /// Requests sent.
+    pub requests: usize,
+    /// How long it took, waiting for other runs included.
+    pub took: Duration,
+    /// Its number, from which its subject and its address are made.
+    pub number: u32,
+    /// When it began, since 1970.
+    pub began: Duration,
+}
+
+/// Is called when a run is over or left out, from any thread.
+pub type Each = Arc<dyn Fn(Ended) + Send + Sync>;
 
 /// Numbers that no two runs of this process share.
 static NUMBERS: AtomicU32 = AtomicU32::new(1);
@@ -67,14 +91,31 @@ struct Job {
     rounds: Vec<(Protocol, Vec<Run>)>,
 }
 
-/// Runs the cases and reports.
+/// Runs the cases of the repository and reports.
 ///
 /// # Errors
 /// When a suite cannot be put in force, or the proxy breaks. Cases that fail are in the report.
 pub async fn run(options: &Options) -> Result<Report> {
+    run_suites(&load()?, options, &Tools::found()?, &(Arc::new(drop) as Each)).await
+}
+
+/// Runs the cases of some suites, and waits for the end: for programs that have nothing else to do.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_and_wait(suites: &[Loaded], options: &Options, tools: &Tools, each: &Each) -> Result<Report> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(run_suites(suites, options, tools, each))
+}
+
+/// Runs the cases of some suites and reports.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn run_suites(suites: &[Loaded], options: &Options, tools: &Tools, each: &Each) -> Result<Report> {
     let mut report = Report::default();
     let mut jobs = Vec::new();
-    for suite in load()? {
+    for suite in suites {
         let wanted = |run: &&Run| options.only.as_ref().is_none_or(|only| run.label().contains(only));
         let runs: Vec<Run> = suite.runs.iter().filter(wanted).cloned().collect();
         if runs.is_empty() {
@@ -82,22 +123,22 @@ pub async fn run(options: &Options) -> Result<Report> {
         }
         report.suites += 1;
         report.cases += runs.len();
-        let policy = prepare(&suite)?;
+        let policy = prepare(suite)?;
         // Where nobody signs anything there is one path.
         let signed = !policy.plan.authentication.jwt.is_empty();
         let paths: &[Signatures] = if signed { &options.signatures } else { &[Signatures::Auto] };
         for &signatures in paths {
-            jobs.append(&mut jobs_of(&suite, &runs, &policy, signatures, &mut report));
+            jobs.append(&mut jobs_of(suite, &runs, &policy, signatures, (&mut report, each)));
         }
     }
     // Two at a time: they keep two cores busy.
     let (free, quiet) = (Arc::new(Semaphore::new(2)), Quiet::default());
     let mut under_way = JoinSet::new();
     for jobs in pack(jobs, POSTS, |job| &job.post.policy.secrets) {
-        let (free, quiet) = (Arc::clone(&free), quiet.clone());
+        let (free, quiet, tools, each) = (Arc::clone(&free), quiet.clone(), tools.clone(), Arc::clone(each));
         under_way.spawn(async move {
             let _permit = free.acquire().await;
-            run_jobs(jobs, &quiet).await
+            run_jobs(jobs, &quiet, &tools, &each).await
         });
     }
     while let Some(part) = under_way.join_next().await {
@@ -116,7 +157,7 @@ fn jobs_of(
     runs: &[Run],
     policy: &Policy,
     signatures: Signatures,
-    report: &mut Report,
+    (report, each): (&mut Report, &Each),
 ) -> Vec<Job> {
     let word = signatures.word();
     let name = format!("{}, signatures {word}", suite.file);
@@ -130,8 +171,12 @@ fn jobs_of(
         let (chosen, left_out): (Vec<Run>, Vec<Run>) =
             runs.iter().cloned().partition(|run| run.runs_on(target(protocol)));
         for run in left_out {
-            let why = run.only.map(|only| only.because).unwrap_or_default();
-            *report.skipped.entry(why).or_default() += 1;
+            let why = run.only.as_ref().map(|only| only.because.clone()).unwrap_or_default();
+            *report.skipped.entry(why.clone()).or_default() += 1;
+            let (way, verdict) = (protocol.to_string(), Verdict::Skipped(why));
+            let nothing = (0, Duration::ZERO, 0, Duration::ZERO);
+            let (requests, took, number, began) = nothing;
+            each(Ended { run, way, verdict, requests, took, number, began });
         }
         if suite.suite.state == State::Case {
             for (number, run) in chosen.into_iter().enumerate() {
@@ -159,17 +204,18 @@ impl Quiet {
 }
 
 /// Puts the policies of some jobs in force in one Envoy, and does the jobs side by side.
-async fn run_jobs(jobs: Vec<Job>, quiet: &Quiet) -> Result<Report> {
+async fn run_jobs(jobs: Vec<Job>, quiet: &Quiet, tools: &Tools, each: &Each) -> Result<Report> {
     let posts: Vec<Post> = jobs.iter().map(|job| job.post.clone()).collect();
     let stage = {
         let _noise = quiet.0.read().await;
-        Arc::new(Stage::start(&posts).await?)
+        Arc::new(Stage::start_with(&posts, tools).await?)
     };
     let free = Arc::new(Semaphore::new(AT_ONCE));
     let mut under_way = JoinSet::new();
     for job in jobs {
-        let (stage, free, quiet) = (Arc::clone(&stage), Arc::clone(&free), quiet.clone());
-        under_way.spawn(async move { run_job(&stage, job, &free, &quiet).await });
+        let (stage, free, quiet, each) =
+            (Arc::clone(&stage), Arc::clone(&free), quiet.clone(), Arc::clone(each));
+        under_way.spawn(async move { run_job(&stage, job, &free, &quiet, &each).await });
     }
     let mut report = Report::default();
     while let Some(part) = under_way.join_next().await {
@@ -185,7 +231,13 @@ async fn run_jobs(jobs: Vec<Job>, quiet: &Quiet) -> Result<Report> {
     Ok(report)
 }
 
-async fn run_job(stage: &Arc<Stage>, job: Job, free: &Arc<Semaphore>, quiet: &Quiet) -> Result<Report> {
+async fn run_job(
+    stage: &Arc<Stage>,
+    job: Job,
+    free: &Arc<Semaphore>,
+    quiet: &Quiet,
+    each: &Each,
+) -> Result<Report> {
     let mut report = Report::default();
     let guard = Arc::new(stage.guard(&job.post.name)?.clone());
     for (protocol, runs) in job.rounds {
@@ -197,6 +249,7 @@ async fn run_job(stage: &Arc<Stage>, job: Job, free: &Arc<Semaphore>, quiet: &Qu
             let quiet = quiet.clone();
             under_way.spawn(async move {
                 let _permit = free.acquire().await;
+                let started = Instant::now();
                 let done = if Quiet::wanted_by(&run) {
                     let _silence = quiet.0.write().await;
                     run_one(&stage, &guard, &run, protocol).await
@@ -204,12 +257,15 @@ async fn run_job(stage: &Arc<Stage>, job: Job, free: &Arc<Semaphore>, quiet: &Qu
                     let _noise = quiet.0.read().await;
                     run_one(&stage, &guard, &run, protocol).await
                 };
-                (run, done)
+                (run, done, started.elapsed())
             });
         }
         while let Some(joined) = under_way.join_next().await {
-            let (run, done) = joined?;
+            let (run, mut done, took) = joined?;
+            let (requests, number, began) = (done.requests, done.number, done.began);
+            let verdict = done.verdict();
             report.add(&run, &key, done);
+            each(Ended { run, way: key.clone(), verdict, requests, took, number, began });
         }
     }
     Ok(report)
@@ -224,10 +280,11 @@ const fn target(protocol: Protocol) -> Target {
 
 async fn run_one(stage: &Stage, guard: &Guard, run: &Run, protocol: Protocol) -> Done {
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-    let mut done = Done::default();
-    for step in &run.steps {
+    let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut done = Done { number, began, ..Done::default() };
+    for (step, number_of_step) in run.steps.iter().zip(1..) {
         tokio::time::sleep(step.wait).await;
-        for _ in 0..step.repeat {
+        for turn in 1..=step.repeat {
             let concrete = deploy::now()
                 .and_then(|now| step.concrete(number, now, &guard.mint).map_err(|error| anyhow!(error)));
             let concrete = match concrete {
@@ -244,9 +301,19 @@ async fn run_one(stage: &Stage, guard: &Guard, run: &Run, protocol: Protocol) ->
             }
             let observed = observe(stage, guard.address, &concrete.wire, &request, protocol).await;
             done.requests += 1;
-            let mut wrong = judge(&concrete, &observed, target(protocol));
+            let wrong = judge(&concrete, &observed, target(protocol));
             if !wrong.is_empty() {
-                done.wrong.append(&mut wrong);
+                done.wrong.clone_from(&wrong);
+                done.failure = Some(Box::new(Failure {
+                    step: number_of_step,
+                    steps: run.steps.len(),
+                    turn,
+                    sent: concrete.wire,
+                    expected: concrete.expect,
+                    observed,
+                    problems: wrong,
+                    explanation: None,
+                }));
                 return done;
             }
         }

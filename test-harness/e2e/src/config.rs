@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 /// What a run changes in `envoy/standalone/envoy.yaml`.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The Envoy to start; the one in use, if none is given.
+    pub envoy: Option<PathBuf>,
     /// The module.
     pub module: PathBuf,
     /// The plugin configuration: plan and settings, as JSON text.
@@ -31,6 +33,7 @@ impl Settings {
     #[must_use]
     pub fn new(module: PathBuf, configuration: String, upstream: SocketAddr) -> Self {
         Self {
+            envoy: None,
             module,
             configuration,
             vm_id: "bartizan".to_owned(),
@@ -63,14 +66,16 @@ pub fn module() -> Result<PathBuf> {
     path.canonicalize().with_context(|| format!("no module at {}; run `make build`", path.display()))
 }
 
+/// The configuration people deploy, as it was when this was built: whoever has the program needs no checkout.
+const STANDALONE: &str = include_str!("../../../envoy/standalone/envoy.yaml");
+
 /// `envoy/standalone/envoy.yaml` with its marked lines filled in.
 ///
 /// # Errors
 /// When the file no longer has a place that is filled in here.
 pub fn standalone(settings: &Settings) -> Result<Value> {
-    let file = root()?.join("envoy/standalone/envoy.yaml");
-    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let mut config: Value = serde_saphyr::from_str(&text).with_context(|| format!("{}", file.display()))?;
+    let file = "envoy/standalone/envoy.yaml";
+    let mut config: Value = serde_saphyr::from_str(STANDALONE).context(file)?;
 
     let manager = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
     let plugin = format!("{manager}/http_filters/0/typed_config/config");
@@ -88,7 +93,7 @@ pub fn standalone(settings: &Settings) -> Result<Value> {
     ];
     for (place, value) in changes {
         let found = config.pointer_mut(&place);
-        *found.with_context(|| format!("{} has no {place} any more", file.display()))? = value;
+        *found.with_context(|| format!("{file} has no {place} any more"))? = value;
     }
     Ok(config)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -113,6 +113,25 @@ impl Guard {
     }
 }
 
+/// The programs that are tested.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// The module.
+    pub module: PathBuf,
+    /// Envoy; the one in use, if none is given.
+    pub envoy: Option<PathBuf>,
+}
+
+impl Tools {
+    /// What `make build` and `make setup` left, unless the environment says otherwise.
+    ///
+    /// # Errors
+    /// When there is no module.
+    pub fn found() -> Result<Self> {
+        Ok(Self { module: config::module()?, envoy: None })
+    }
+}
+
 /// Policies in force in one Envoy, each at a listener of its own, in front of one upstream.
 ///
 /// A process compiles the module once, which takes some two seconds of a core; a further policy costs it
@@ -132,11 +151,20 @@ impl Stage {
     /// When Envoy refuses a policy or does not start, or a port is taken. The message has all names, and the
     /// end of Envoy's log, where a policy that was refused is called by its name.
     pub async fn start(posts: &[Post]) -> Result<Self> {
+        Self::start_with(posts, &Tools::found()?).await
+    }
+
+    /// The same with programs of choice.
+    ///
+    /// # Errors
+    /// As for [`Stage::start`].
+    pub async fn start_with(posts: &[Post], tools: &Tools) -> Result<Self> {
         let upstream = Upstream::start().await?;
         let mut policies = Vec::new();
         for post in posts {
             let configuration = post.policy.configuration(post.signatures);
-            let mut settings = Settings::new(config::module()?, configuration, upstream.address());
+            let mut settings = Settings::new(tools.module.clone(), configuration, upstream.address());
+            settings.envoy.clone_from(&tools.envoy);
             settings.vm_id.clone_from(&post.name);
             settings.port = post.port;
             settings.environment.clone_from(&post.policy.secrets);

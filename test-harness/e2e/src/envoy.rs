@@ -36,7 +36,9 @@ impl Envoy {
     /// # Errors
     /// When there is no Envoy, or it does not become ready; the message then has the end of its log.
     pub async fn start(settings: &Settings) -> Result<Self> {
-        Self::start_with(&config::standalone(settings)?, settings.concurrency, &settings.environment).await
+        let Settings { concurrency, environment, .. } = settings;
+        Self::launch(&chosen(settings)?, &config::standalone(settings)?, *concurrency, environment, None)
+            .await
     }
 
     /// Starts Envoy with several policies, each behind a listener called by its `vm_id`.
@@ -51,7 +53,8 @@ impl Envoy {
                 bail!("two policies in one Envoy want different secrets called {name}");
             }
         }
-        Self::start_with(&config::together(policies)?, first.concurrency, &environment).await
+        let config = config::together(policies)?;
+        Self::launch(&chosen(first)?, &config, first.concurrency, &environment, None).await
     }
 
     /// Starts Envoy with a whole configuration, whose listener and admin ports are 0.
@@ -63,8 +66,7 @@ impl Envoy {
         concurrency: u32,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self> {
-        let level = std::env::var("BARTIZAN_ENVOY_LOG").unwrap_or_else(|_| "warning".to_owned());
-        Self::start_logging(config, concurrency, environment, &level).await
+        Self::launch(&binary()?, config, concurrency, environment, None).await
     }
 
     /// The same with a log level of Envoy's.
@@ -77,13 +79,24 @@ impl Envoy {
         environment: &BTreeMap<String, String>,
         level: &str,
     ) -> Result<Self> {
-        let binary = binary()?;
+        Self::launch(&binary()?, config, concurrency, environment, Some(level)).await
+    }
+
+    async fn launch(
+        binary: &Path,
+        config: &Value,
+        concurrency: u32,
+        environment: &BTreeMap<String, String>,
+        level: Option<&str>,
+    ) -> Result<Self> {
+        let wanted = std::env::var("BARTIZAN_ENVOY_LOG").unwrap_or_else(|_| "warning".to_owned());
+        let level = level.unwrap_or(&wanted);
         let directory = tempfile::Builder::new().prefix("bartizan-").tempdir()?;
         let file = directory.path().join("envoy.json");
         let admin_file = directory.path().join("admin");
         let log = directory.path().join("envoy.log");
         std::fs::write(&file, serde_json::to_vec_pretty(config)?)?;
-        let mut child = Command::new(&binary)
+        let mut child = Command::new(binary)
             .arg("-c")
             .arg(&file)
             .args(["--concurrency", &concurrency.to_string(), "--disable-hot-restart"])
@@ -206,6 +219,11 @@ impl Envoy {
     pub async fn stop(mut self) {
         let _ = self.child.kill().await;
     }
+}
+
+/// The Envoy that settings ask for.
+fn chosen(settings: &Settings) -> Result<PathBuf> {
+    settings.envoy.clone().map_or_else(binary, Ok)
 }
 
 /// The Envoy binary in use: `$ENVOY`, or what `make setup` installed.

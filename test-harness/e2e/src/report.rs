@@ -1,7 +1,9 @@
 //! What came of the cases, counted and as text.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use bartizan_cases::driver::{Failure, Verdict};
 use bartizan_cases::expand::Run;
 
 /// What was run.
@@ -27,6 +29,26 @@ pub(crate) struct Done {
     pub(crate) requests: usize,
     pub(crate) wrong: Vec<String>,
     pub(crate) unsayable: bool,
+    /// The request that did not get what was expected; taken out with the verdict.
+    pub(crate) failure: Option<Box<Failure>>,
+    /// The number of the run, and when it began.
+    pub(crate) number: u32,
+    pub(crate) began: Duration,
+}
+
+/// Why a run is left out that HTTP/2 cannot express.
+const UNSAYABLE: &str = "HTTP/2 has no way to say this request";
+
+impl Done {
+    /// What the run came to.
+    pub(crate) fn verdict(&mut self) -> Verdict {
+        match self.failure.take() {
+            Some(failure) => Verdict::Failed(failure),
+            None if self.unsayable => Verdict::Skipped(UNSAYABLE.to_owned()),
+            None if self.wrong.is_empty() => Verdict::Passed,
+            None => Verdict::Error(self.wrong.join("; ")),
+        }
+    }
 }
 
 impl Report {
@@ -43,7 +65,7 @@ impl Report {
     pub(crate) fn add(&mut self, run: &Run, key: &str, done: Done) {
         self.requests += done.requests;
         if done.unsayable {
-            *self.skipped.entry("HTTP/2 has no way to say this request".to_owned()).or_default() += 1;
+            *self.skipped.entry(UNSAYABLE.to_owned()).or_default() += 1;
         }
         if !done.wrong.is_empty() {
             self.failures.push(format!("{} ({key})\n    {}", run.label(), done.wrong.join("\n    ")));

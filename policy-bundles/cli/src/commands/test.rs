@@ -1,9 +1,10 @@
 //! `bartizan test`: the behaviour cases of a bundle, through the filter that ships.
 //!
-//! [`found`] finds and reads case files, [`place`] gets ready where they run, [`results`] keeps what came of each
+//! [`found`] finds and reads case files, [`place`] and [`envoy`] run them, [`results`] keeps what came of each
 //! case, [`coverage`] what the bundle's rules met, and [`text`], [`json`] and [`junit`] tell of it.
 
 mod coverage;
+mod envoy;
 mod found;
 mod json;
 mod junit;
@@ -29,6 +30,7 @@ Examples:
   bartizan test my-policy --coverage                       and what of the bundle they put to the test
   bartizan test my-policy --coverage-threshold 90          and fail if that is less than 90 %
   bartizan test my-policy --format junit -o report.xml     for a pipeline
+  bartizan test my-policy --envoy                          the same cases through a real Envoy
 
 A case is PASS, FAIL (what came is not what it expects), ERROR (it could not be run: a case file that cannot be
 read, a bundle with errors, a module that breaks) or SKIPPED (it says that it does not run here, and why).
@@ -62,8 +64,14 @@ pub(crate) struct Test {
     #[arg(long, value_name = "FILE", env = "BARTIZAN_WASM")]
     module: Option<PathBuf>,
     /// Runs the cases in the engine alone: quicker, and not what ships.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "envoy")]
     native: bool,
+    /// Runs the cases through a real Envoy, over HTTP/1.1 and HTTP/2, on the loopback.
+    #[arg(long)]
+    envoy: bool,
+    /// The Envoy to use, instead of the one that `make setup` got. Without `--envoy` it is of no use.
+    #[arg(long, value_name = "FILE", env = "ENVOY")]
+    envoy_path: Option<PathBuf>,
     /// Tells which rules of the bundle the cases put to the test, and which not.
     #[arg(long)]
     coverage: bool,
@@ -119,7 +127,11 @@ fn tested(test: &Test) -> Result<(Results, Coverages), String> {
         threshold: test.coverage_threshold,
         ..Settings::default()
     };
-    place::run(test, settings, &found, coverages)
+    if test.envoy {
+        envoy::run(test, settings, &found, coverages)
+    } else {
+        place::run(test, settings, &found, coverages)
+    }
 }
 
 fn report(test: &Test, screen: &Screen, results: &Results, coverages: &Coverages) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bartizan_cases::driver::Verdict;
+use bartizan_cases::expand::Run;
 use bartizan_cases::session::{self, Options, Outcome, Place, Simulation};
 use bartizan_cases::suite::Loaded;
 
@@ -13,7 +14,7 @@ use super::Test;
 use super::coverage::Coverages;
 use super::found::{self, Found};
 use super::progress::Progress;
-use super::results::{CaseResult, Results, Settings, Status};
+use super::results::{CaseResult, Results, Settings, Status, quoted};
 
 /// What the module is called.
 const MODULE: &str = "bartizan.wasm";
@@ -37,9 +38,10 @@ pub(super) fn run(
     } else {
         let module = module(test.module.as_deref())?;
         progress.say(&format!("reading {}", module.display()));
-        settings.place = format!("through {} in a simulated Envoy", module.display());
+        settings.place = format!("through {} in a simulated Envoy, seed {}", module.display(), test.seed);
+        settings.arguments = format!(" --seed {}", test.seed);
         if let Some(given) = &test.module {
-            settings.arguments = format!(" --module {}", given.display());
+            settings.arguments += &format!(" --module {}", quoted(&given.display().to_string()));
         }
         Place::Simulated(Simulation::load(&module).inspect_err(|_| progress.end())?)
     };
@@ -79,9 +81,11 @@ pub(super) fn unread(found: &Found) -> impl Iterator<Item = CaseResult> {
     })
 }
 
-/// Where each run stands among all, and where in its file its case begins: threads end in any order.
+/// Where each run stands among all, and where in its file its case begins: runs end in any order. A run is known by its
+/// label; two rows that are written alike are alike.
+#[derive(Debug)]
 pub(super) struct Order {
-    places: HashMap<usize, (usize, Option<usize>)>,
+    places: HashMap<String, (usize, Option<usize>)>,
 }
 
 impl Order {
@@ -90,20 +94,16 @@ impl Order {
         for suite in suites {
             let text = std::fs::read_to_string(&suite.path).unwrap_or_default();
             for run in &suite.runs {
-                places.insert(address(run), (places.len(), line_of(&text, &run.case)));
+                let number = places.len();
+                places.entry(run.label()).or_insert_with(|| (number, line_of(&text, &run.case)));
             }
         }
         Self { places }
     }
 
-    pub(super) fn place(&self, run: &bartizan_cases::expand::Run) -> (usize, Option<usize>) {
-        self.places.get(&address(run)).copied().unwrap_or((usize::MAX, None))
+    pub(super) fn place(&self, run: &Run) -> (usize, Option<usize>) {
+        self.places.get(&run.label()).copied().unwrap_or((usize::MAX, None))
     }
-}
-
-/// A run is known by where it lies: two rows may be written alike.
-fn address(run: &bartizan_cases::expand::Run) -> usize {
-    std::ptr::from_ref(run).addr()
 }
 
 /// The line in which a case gets its name.

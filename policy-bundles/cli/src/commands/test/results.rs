@@ -129,17 +129,17 @@ impl Results {
 
     /// The command that runs one case as it ran here.
     pub(super) fn replay(&self, case: &CaseResult) -> String {
-        let Settings { directory, seed, arguments, .. } = &self.settings;
+        let Settings { directory, arguments, .. } = &self.settings;
         let mut command = format!("bartizan test {}", quoted(directory));
         if !case.case.is_empty() {
             command += &format!(" --filter {}", quoted(&case.case));
         }
-        command + &format!(" --seed {seed}{arguments}")
+        command + arguments
     }
 }
 
 /// A word for a shell.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()

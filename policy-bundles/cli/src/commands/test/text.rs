@@ -160,11 +160,10 @@ fn summary(out: &mut String, results: &Results, coverages: &Coverages, colour: b
     let (word, code) = if bad { ("FAILED", RED) } else { ("PASSED", GREEN) };
     let _ = writeln!(
         out,
-        "{} {cases}: {}; {requests} {}, seed {}, {seconds:.1} s",
+        "{} {cases}: {}; {requests} {}, {seconds:.1} s",
         paint(colour, code, word),
         counted(counts),
-        settings.place,
-        settings.seed
+        settings.place
     );
 }
 
