@@ -4,7 +4,7 @@
 #   WASM_TOOLCHAIN=rustup|debian    how to build for wasm, instead of finding out
 #   WASM_OPT=no                     leave wasm-opt out
 #   BUNDLE=DIR                      the bundle for envoy-config
-#   ARGS="..."                      further arguments for run, demo, e2e and bench
+#   ARGS="..."                      further arguments for run, demo, parity, e2e and bench
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,14 +13,12 @@ MAKEFLAGS += --no-print-directory
 
 tools := test-harness/tools
 cargo := $(tools)/cargo.sh
-# By the name of the program, not of its package: so its dependencies have the features that the tests of the whole
-# workspace give them, and are built once.
-e2e = ENVOY="$$($(tools)/envoy-path.sh)" $(cargo) run --bin bartizan-e2e --
+e2e = ENVOY="$$($(tools)/envoy-path.sh)" $(tools)/run.sh bartizan-e2e
 ARGS ?=
 
 BUNDLE ?= policy-bundles/library/iot-gateway
 
-.PHONY: help setup build wasm cli host-modules envoy-path envoy-config run demo test test-native e2e bench lint fmt size clean ci
+.PHONY: help setup build wasm cli host-modules envoy-path envoy-config run demo test test-native parity e2e bench lint fmt size clean ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -57,8 +55,11 @@ demo: wasm ## a tour of what is let in and what is refused, as a table
 test: test-native ## unit, property, conformance and behaviour tests, and a quick round in Envoy
 	@$(e2e) quick $(ARGS)
 
-test-native: wasm host-modules ## the tests that need no Envoy
+test-native: wasm host-modules ## the tests that need no Envoy; the cases natively and through the module, which must agree
 	@$(cargo) test -q --no-fail-fast
+
+parity: wasm ## every behaviour case natively, simulated and in a real Envoy, and whether all three agree
+	@$(e2e) parity $(ARGS)
 
 e2e: wasm host-modules ## every behaviour case, hostile input and floods in a real Envoy
 	@$(e2e) all $(ARGS)
@@ -66,7 +67,7 @@ e2e: wasm host-modules ## every behaviour case, hostile input and floods in a re
 
 bench: wasm ## what Bartizan costs per request, beside Envoy's own filters
 	@$(tools)/build-wasm.sh bartizan-noop noop
-	@ENVOY="$$($(tools)/envoy-path.sh)" $(cargo) run --bin bartizan-bench -- $(ARGS)
+	@ENVOY="$$($(tools)/envoy-path.sh)" $(tools)/run.sh bartizan-bench $(ARGS)
 
 lint: ## format, clippy, docs and crate boundaries
 	@$(tools)/lint.sh

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use bartizan_cases::agreement::Sight;
 use bartizan_cases::driver::{Failure, Verdict};
 use bartizan_cases::expand::{Run, Target};
 use bartizan_cases::format::{Http, State};
@@ -38,6 +39,8 @@ pub struct Options {
     pub only: Option<String>,
     /// The signature paths to run with.
     pub signatures: Vec<Signatures>,
+    /// Whether what came back is kept for comparison with another place.
+    pub compared: bool,
 }
 
 /// A run that is over.
@@ -86,7 +89,8 @@ pub fn load() -> Result<Vec<Loaded>> {
 struct Job {
     post: Post,
     /// How the report calls runs of this job, after the protocol.
-    signatures: &'static str,
+    signatures: Signatures,
+    compared: bool,
     /// Each round waits for the one before.
     rounds: Vec<(Protocol, Vec<Run>)>,
 }
@@ -128,7 +132,9 @@ pub async fn run_suites(suites: &[Loaded], options: &Options, tools: &Tools, eac
         let signed = !policy.plan.authentication.jwt.is_empty();
         let paths: &[Signatures] = if signed { &options.signatures } else { &[Signatures::Auto] };
         for &signatures in paths {
-            jobs.append(&mut jobs_of(suite, &runs, &policy, signatures, (&mut report, each)));
+            let mut of_suite = jobs_of(suite, &runs, &policy, signatures, (&mut report, each));
+            of_suite.iter_mut().for_each(|job| job.compared = options.compared);
+            jobs.append(&mut of_suite);
         }
     }
     // Two at a time: they keep two cores busy.
@@ -159,11 +165,11 @@ fn jobs_of(
     signatures: Signatures,
     (report, each): (&mut Report, &Each),
 ) -> Vec<Job> {
-    let word = signatures.word();
-    let name = format!("{}, signatures {word}", suite.file);
+    let name = format!("{}, signatures {signatures}", suite.file);
     let job = |name: String, rounds| Job {
         post: Post::new(name, policy.clone(), signatures),
-        signatures: word,
+        signatures,
+        compared: false,
         rounds,
     };
     let (mut rounds, mut alone) = (Vec::new(), Vec::new());
@@ -262,6 +268,10 @@ async fn run_job(
         }
         while let Some(joined) = under_way.join_next().await {
             let (run, mut done, took) = joined?;
+            let sights = std::mem::take(&mut done.sights);
+            if job.compared && !done.unsayable && done.wrong.is_empty() {
+                report.record.add(&run, target(protocol).http(), Some(job.signatures), sights);
+            }
             let (requests, number, began) = (done.requests, done.number, done.began);
             let verdict = done.verdict();
             report.add(&run, &key, done);
@@ -301,6 +311,7 @@ async fn run_one(stage: &Stage, guard: &Guard, run: &Run, protocol: Protocol) ->
             }
             let observed = observe(stage, guard.address, &concrete.wire, &request, protocol).await;
             done.requests += 1;
+            done.sights.push(Sight::of(&concrete.wire, &concrete.expect, &observed));
             let wrong = judge(&concrete, &observed, target(protocol));
             if !wrong.is_empty() {
                 done.wrong.clone_from(&wrong);

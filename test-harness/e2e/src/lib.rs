@@ -15,6 +15,7 @@ pub mod large;
 pub mod lifecycle;
 pub mod message;
 mod pack;
+pub mod parity;
 pub mod report;
 pub mod run;
 pub mod show;

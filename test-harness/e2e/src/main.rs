@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use bartizan_e2e::client::Protocol;
 use bartizan_e2e::deploy::{Policy, Signatures, Stage};
-use bartizan_e2e::{burst, cases, config, demo, hostile, large, lifecycle, run, trailers};
+use bartizan_e2e::{burst, cases, config, demo, hostile, large, lifecycle, parity, run, trailers};
 
 /// Bartizan in a real Envoy.
 ///
@@ -53,6 +53,12 @@ enum Command {
         #[arg(long, value_enum, default_value_t = By::Both)]
         signatures: By,
     },
+    /// Run the behaviour cases natively, simulated and in Envoy, and compare what came back, also where no case looks.
+    Parity {
+        /// Only cases whose file, name or row contains this text.
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Send hostile input: a public suite of JSON documents, and mutated requests.
     Hostile {
         /// How many mutated requests.
@@ -82,7 +88,7 @@ enum Command {
         /// The bundle.
         bundle: std::path::PathBuf,
     },
-    /// Everything above but `run` and `config`: what `make e2e` does.
+    /// Everything above but `run` and `config`, the cases as `parity` runs them: what `make e2e` does.
     All,
     /// Cases with one signature path, a small flood and some hostile input: what `make test` does.
     Quick,
@@ -136,6 +142,7 @@ async fn execute(command: Command) -> Result<()> {
             demo::demo(&mut stage).await
         }
         Command::Cases { only, signatures } => run_cases(only, signatures).await,
+        Command::Parity { only } => parity::parity(only).await,
         Command::Hostile { count, seed } => {
             let mut stage = Stage::start(&[hostile::post()?]).await?;
             documents(&mut stage).await?;
@@ -154,7 +161,7 @@ async fn execute(command: Command) -> Result<()> {
             Ok(())
         }
         Command::All => {
-            run_cases(None, By::Both).await?;
+            parity::parity(None).await?;
             around_requests().await?;
             late_headers().await?;
             let mut posts = burst::posts()?;
@@ -179,7 +186,8 @@ async fn execute(command: Command) -> Result<()> {
 
 async fn run_cases(only: Option<String>, signatures: By) -> Result<()> {
     let started = Instant::now();
-    let report = cases::run(&cases::Options { only, signatures: signatures.paths() }).await?;
+    let report =
+        cases::run(&cases::Options { only, signatures: signatures.paths(), compared: false }).await?;
     println!("{} in {:.1} s", report.text(), started.elapsed().as_secs_f32());
     if report.failures.is_empty() { Ok(()) } else { bail!("{} runs failed", report.failures.len()) }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bartizan_cases::agreement::{Record, Sight};
 use bartizan_cases::driver::{Failure, Verdict};
 use bartizan_cases::expand::Run;
 
@@ -21,6 +22,8 @@ pub struct Report {
     pub skipped: BTreeMap<String, usize>,
     /// What went wrong, by case.
     pub failures: Vec<String>,
+    /// What came back, if it was asked for.
+    pub record: Record,
 }
 
 /// What one run came to: requests sent, what is wrong, and why it was left out, if it was.
@@ -34,6 +37,8 @@ pub(crate) struct Done {
     /// The number of the run, and when it began.
     pub(crate) number: u32,
     pub(crate) began: Duration,
+    /// What came back, request by request.
+    pub(crate) sights: Vec<Sight>,
 }
 
 /// Why a run is left out that HTTP/2 cannot express.
@@ -55,6 +60,7 @@ impl Report {
     pub(crate) fn merge(&mut self, mut part: Report) {
         self.requests += part.requests;
         self.failures.append(&mut part.failures);
+        self.record.merge(part.record);
         for (all, some) in [(&mut self.runs, part.runs), (&mut self.skipped, part.skipped)] {
             for (name, count) in some {
                 *all.entry(name).or_default() += count;

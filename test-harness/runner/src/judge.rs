@@ -20,7 +20,7 @@ const PROBLEM_MEMBERS: [&str; 5] = ["type", "title", "status", "reason", "errors
 #[must_use]
 pub fn judge(concrete: &Concrete, observed: &Observed, target: Target) -> Vec<String> {
     let Concrete { wire, expect } = concrete;
-    if target != Target::Native && answered_by_proxy(expect, observed) {
+    if matches!(target, Target::Envoy(_)) && answered_by_proxy(expect, observed) {
         return Vec::new();
     }
     let mut wrong = Vec::new();
@@ -36,7 +36,7 @@ pub fn judge(concrete: &Concrete, observed: &Observed, target: Target) -> Vec<St
 }
 
 /// Whether the proxy refused by itself in a way the case allows: no problem document, upstream untouched.
-fn answered_by_proxy(expect: &Expect, observed: &Observed) -> bool {
+pub(crate) fn answered_by_proxy(expect: &Expect, observed: &Observed) -> bool {
     let problem = one(&observed.headers, "content-type").is_some_and(|t| t == b"application/problem+json");
     expect.proxy.as_ref().is_some_and(|proxy| proxy.status.contains(&observed.status))
         && !problem

@@ -5,6 +5,7 @@
 //! [`driver::Driver`] gets each step as a [`wire::Wire`], sends it wherever it sends it, and what came back goes to
 //! [`judge::judge`]. [`session`] runs many files at once. Read [`mod@format`] first.
 
+pub mod agreement;
 pub mod coverage;
 pub mod deployment;
 pub mod driver;

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use bartizan_host::Module;
 
+use crate::agreement::Sight;
 use crate::deployment::Signatures;
-use crate::driver::{self, Driver, Ran, Verdict};
-use crate::expand::{Run, Target};
+use crate::driver::{self, Driver, Moment, Ran, Verdict};
+use crate::expand::{Concrete, Run, Target};
 use crate::format::Http;
 use crate::native::{self, Native, Traced};
 use crate::simulated::{self, Settings, Simulated};
@@ -62,13 +63,15 @@ pub struct Options {
     pub threads: usize,
     /// Whether runs that pass are traced as well.
     pub traced: bool,
+    /// Whether what came back is kept for comparison with another place.
+    pub compared: bool,
 }
 
 impl Default for Options {
     /// Everything, on all cores.
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { filter: None, seed: 0, threads, traced: false }
+        Self { filter: None, seed: 0, threads, traced: false, compared: false }
     }
 }
 
@@ -91,6 +94,8 @@ pub struct Outcome<'a> {
     pub took: Duration,
     /// What the engine considered natively, for one request after the other, if that was asked for.
     pub traced: Vec<Traced>,
+    /// What came back, for one request after the other, if that was asked for.
+    pub sights: Vec<Sight>,
 }
 
 /// What a session came to.
@@ -239,11 +244,17 @@ impl Session<'_> {
                 self.driver(prepared, portion.way, http)
             });
             let started = Instant::now();
-            let mut traced = Vec::new();
+            let (mut traced, mut sights) = (Vec::new(), Vec::new());
             let (target, ran) = match (driver, prepared) {
                 (Ok(driver), Ok(prepared)) => {
                     let began = driver.now();
-                    let mut ran = driver::run(driver.as_mut(), run, *number, &prepared.mint);
+                    let mut look = |moment: &Moment<'_>| {
+                        if self.options.compared {
+                            let Concrete { wire, expect } = moment.concrete;
+                            sights.push(Sight::of(wire, expect, moment.observed));
+                        }
+                    };
+                    let mut ran = driver::watch(driver.as_mut(), run, *number, &prepared.mint, &mut look);
                     let failed = matches!(ran.verdict, Verdict::Failed(_));
                     let skipped = matches!(ran.verdict, Verdict::Skipped(_));
                     if failed || (self.options.traced && !skipped) {
@@ -271,6 +282,7 @@ impl Session<'_> {
                 requests: ran.requests,
                 took: started.elapsed(),
                 traced,
+                sights,
             };
             lock(&self.tally).count(&outcome);
             (self.each)(outcome);

@@ -32,6 +32,18 @@ pub enum Place {
     Envoy,
 }
 
+impl Place {
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Simulated => "simulated",
+            Self::Envoy => "envoy",
+        }
+    }
+}
+
 /// One place or several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places(Vec<Place>);

@@ -47,7 +47,8 @@ pub(super) fn run(
     };
     let started = Instant::now();
     if suites.iter().flat_map(|suite| &suite.runs).any(|run| wanted(&run)) {
-        let options = Options { only: test.filter.clone(), signatures: vec![Signatures::Auto] };
+        let options =
+            Options { only: test.filter.clone(), signatures: vec![Signatures::Auto], compared: false };
         let tools = Tools { module: absolute, envoy: Some(envoy) };
         for (ended, suite, prepared) in all(&suites, &options, &tools, &good)? {
             let (place, line) = order.place(&ended.run);
