@@ -99,7 +99,14 @@ fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestL
                 b":method" => &mut line.method,
                 b":authority" => &mut line.authority,
                 b":path" => &mut line.path,
-                _ => continue,
+                b":scheme" | b":protocol" if value.len() <= 32 && value.iter().all(in_scheme) => continue,
+                // Name and value would pass below any check and cap.
+                _ => {
+                    return Err(Refusal::new(
+                        Reason::HeaderMalformed,
+                        "an unknown or malformed pseudo-header",
+                    ));
+                }
             };
             if !field.is_empty() {
                 return Err(Refusal::new(Reason::HeaderDuplicate, "a pseudo-header is repeated"));
@@ -208,6 +215,11 @@ fn begins_credentials(text: &[u8]) -> bool {
     scheme > 0
         && rest.first().is_some_and(u8::is_ascii_whitespace)
         && rest.trim_ascii_start().first().is_some_and(|b| *b != b'=')
+}
+
+/// What a scheme is made of (RFC 3986, section 3.1), and the names of protocols that there are.
+fn in_scheme(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
 /// What the bytes of a field name are, each as a bit; a field name is a token (RFC 9110, section 5.1), here in
@@ -361,6 +373,17 @@ mod tests {
     fn upstream_gets_the_canonical_path_with_its_query() {
         let (_, path, new) = admit_pairs(&[(":path", b"/a/../b//c?q=%41")]).unwrap();
         assert_eq!((path.as_str(), new.as_deref()), ("/b/c", Some("/b/c?q=%41")));
+    }
+
+    #[test]
+    fn a_pseudo_header_that_nobody_knows_is_refused() {
+        for name in [":", ":status", ":pa\0th", ":x-user"] {
+            assert_eq!(admit_pairs(&[(name, b"\0")]), Err(Reason::HeaderMalformed), "{name:?}");
+        }
+        assert!(admit_pairs(&[(":scheme", b"https")]).is_ok());
+        for value in [&b"ht\0tp"[..], b"http://a", &[b'a'; 33]] {
+            assert_eq!(admit_pairs(&[(":scheme", value)]), Err(Reason::HeaderMalformed), "{value:?}");
+        }
     }
 
     #[test]
