@@ -5,6 +5,7 @@
 #   WASM_OPT=no                     leave wasm-opt out
 #   BUNDLE=DIR                      the bundle for envoy-config
 #   ARGS="..."                      further arguments for run, demo, parity, e2e and bench
+#   TIME=60 JOBS=1 TARGETS="..."    seconds for each fuzz target, how many at once, and which
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,10 +16,11 @@ tools := test-harness/tools
 cargo := $(tools)/cargo.sh
 e2e = ENVOY="$$($(tools)/envoy-path.sh)" $(tools)/run.sh bartizan-e2e
 ARGS ?=
+TARGETS ?=
 
 BUNDLE ?= policy-bundles/library/iot-gateway
 
-.PHONY: help setup build wasm cli host-modules envoy-path envoy-config run demo test test-native parity e2e bench lint fmt size clean ci
+.PHONY: help setup build wasm cli host-modules envoy-path envoy-config run demo test test-native parity e2e fuzz bench lint fmt size clean ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -64,6 +66,9 @@ parity: wasm ## every behaviour case natively, simulated and in a real Envoy, an
 e2e: wasm host-modules ## every behaviour case, hostile input and floods in a real Envoy
 	@$(e2e) all $(ARGS)
 	@ENVOY="$$($(tools)/envoy-path.sh)" $(cargo) test -q --test testing -- --ignored
+
+fuzz: ## run each fuzz target for TIME seconds (60)
+	@$(tools)/fuzz.sh $(TARGETS)
 
 bench: wasm ## what Bartizan costs per request, beside Envoy's own filters
 	@$(tools)/build-wasm.sh bartizan-noop noop

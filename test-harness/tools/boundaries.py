@@ -38,6 +38,7 @@ TABLE = {
         {"proxy-wasm"},
     ),
     "bartizan-host": (set(), {"bartizan-filter", "proxy-wasm"}),
+    "bartizan-fuzz": ({"bartizan-cases", "bartizan-compiler", "bartizan-engine"}, {"proxy-wasm"}),
     "bartizan-conformance": ({"bartizan-engine"}, {"proxy-wasm"}),
     "bartizan-e2e": ({"bartizan-cases", "bartizan-compiler", "bartizan-engine"}, {"proxy-wasm"}),
     "bartizan-bench": (

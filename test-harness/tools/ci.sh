@@ -23,6 +23,7 @@ step "lint: format, clippy, docs, boundaries" make lint
 step "build" make build
 step "size of the module" make size
 step "unit, property, conformance and behaviour tests" make test-native
+step "fuzz targets, briefly" make fuzz TIME=3 JOBS=2
 step "cases, hostile input and floods in Envoy" make e2e
 step "the commands of the README" test-harness/tools/readme.py
 step "licences, sources, advisories" test-harness/tools/deny.sh

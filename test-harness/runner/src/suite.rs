@@ -145,7 +145,11 @@ pub fn find(directory: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn parse(text: &str, file: &str) -> Result<(Suite, Vec<Run>), Vec<CaseError>> {
+/// Reads the text of a case file; `file` stands in messages.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn parse(text: &str, file: &str) -> Result<(Suite, Vec<Run>), Vec<CaseError>> {
     // Typed first, for errors with line and column; then as plain values, in which rows are filled in.
     let suite = Suite::parse(text, file).map_err(|e| vec![e])?;
     let written: Value = format::read(text, file).map_err(|e| vec![e])?;

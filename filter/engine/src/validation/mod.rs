@@ -12,3 +12,5 @@ mod json;
 mod media;
 pub mod plan;
 pub mod schema;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
