@@ -355,7 +355,7 @@ impl Engine {
                 .cloned(),
         );
         // Almost every name is plain, and then it is only itself.
-        if request.has_odd_names() {
+        if request.has_odd_names() || self.aliases.any_odd() {
             let aliases = headers.iter().filter(|(name, _)| self.aliases.hold(name));
             edits.extend(
                 aliases.filter_map(|(name, _)| Some(Edit::Remove(std::str::from_utf8(name).ok()?.into()))),

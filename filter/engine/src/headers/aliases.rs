@@ -24,32 +24,44 @@ const ALWAYS: [&str; 9] = [
 pub(crate) struct Aliases {
     exact: HashSet<Box<[u8]>>,
     folded: HashSet<Box<[u8]>>,
+    /// One of those is named with another character than letters, digits and `-`: then the plain spelling stands
+    /// for it as well.
+    any_odd: bool,
 }
 
 impl Aliases {
     /// For the headers that a policy names, in lower case.
     pub(crate) fn of<'n>(named: impl Iterator<Item = &'n str>) -> Self {
         let exact: HashSet<Box<[u8]>> = named.chain(ALWAYS).map(|name| Box::from(name.as_bytes())).collect();
-        let folded = exact.iter().map(|name| fold(name)).collect();
-        Self { exact, folded }
+        let folded: HashSet<Box<[u8]>> = exact.iter().map(|name| fold(name)).collect();
+        let any_odd = exact.iter().any(|name| !folded.contains(name));
+        Self { exact, folded, any_odd }
+    }
+
+    /// Whether plain names have to be asked for too.
+    pub(crate) const fn any_odd(&self) -> bool {
+        self.any_odd
     }
 
     /// Whether some server takes this header for one of those, and it is not.
     pub(crate) fn hold(&self, name: &[u8]) -> bool {
-        // Almost every name is plain, and then it is only itself.
-        name.iter().any(|b| !b.is_ascii_alphanumeric() && *b != b'-')
+        (self.any_odd || name.iter().any(|b| *b != folded(*b)))
             && self.folded.contains(&fold(name))
             && !self.exact.contains(name)
     }
 }
 
 fn fold(name: &[u8]) -> Box<[u8]> {
-    name.iter().map(|b| if b.is_ascii_alphanumeric() { *b } else { b'-' }).collect()
+    name.iter().copied().map(folded).collect()
+}
+
+const fn folded(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte } else { b'-' }
 }
 
 /// Whether some server reads the one name as the other.
 pub(crate) fn reads_as(name: &[u8], other: &str) -> bool {
-    name.len() == other.len() && (name == other.as_bytes() || fold(name) == fold(other.as_bytes()))
+    name.len() == other.len() && name.iter().zip(other.as_bytes()).all(|(a, b)| folded(*a) == folded(*b))
 }
 
 #[cfg(test)]
@@ -65,6 +77,8 @@ mod tests {
         for name in ["x-user", "x_token", "x_users", "xuser", "client_id", "x-forwarded-for"] {
             assert!(!aliases.hold(name.as_bytes()), "{name}");
         }
+        assert!(aliases.hold(b"x-token"), "the plain spelling of a name that is not plain");
+        assert!(!Aliases::of(["x-user"].into_iter()).any_odd());
         assert!(reads_as(b"x_http_method", "x-http-method") && !reads_as(b"x-http-metho", "x-http-method"));
     }
 }
