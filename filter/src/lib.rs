@@ -11,6 +11,7 @@
     reason = "the SDK's `main!` exports a function without a comment; nothing else here is public"
 )]
 
+mod allocator;
 mod config;
 mod host;
 mod http;
@@ -18,6 +19,9 @@ mod proxy;
 mod root;
 mod self_test;
 mod signature;
+
+#[global_allocator]
+static POOL: allocator::Pool = allocator::Pool::new();
 
 proxy_wasm::main! {{
     // Installs the SDK's panic hook as well: should anything panic after all, the log says where.
