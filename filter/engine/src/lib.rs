@@ -8,6 +8,7 @@
 
 pub mod authentication;
 pub mod authorization;
+mod bytes;
 pub mod headers;
 pub mod host;
 pub mod intake;

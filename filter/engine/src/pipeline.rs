@@ -24,7 +24,7 @@ use crate::intake::plan::IntakePlan;
 use crate::intake::request::{Headers, Request};
 use crate::intake::routes::{Found, Routes};
 use crate::intake::{Admission, admit};
-use crate::limits::{Ledger, Limits, Told};
+use crate::limits::{Ledger, Limits, Principal, Told};
 use crate::network::Network;
 use crate::plan::{AccessPlan, Plan, PlanError, RoutePlan};
 use crate::reason::Reason;
@@ -294,7 +294,8 @@ impl Engine {
         exchange.identity = identity;
         let identity = exchange.identity.as_ref();
 
-        let subject = identity.map(|i| (i.issuer_name(), i.subject()));
+        let subject =
+            identity.map(|i| Principal { issuer: i.issuer_name(), subject: i.subject(), key: &i.key });
         let charged = self.limits.charge_subject(
             &charged,
             &plan.limits,
@@ -369,7 +370,7 @@ impl Engine {
         self.authenticator.remove_tokens(request, identity, &mut removals);
         for removal in removals {
             match removal {
-                TokenRemoval::Header(name) => edits.push(Edit::Remove(name.into())),
+                TokenRemoval::Header(name) => edits.push(Edit::Remove(name)),
                 TokenRemoval::Cookie(rest) => edits.push(match rest.map(String::from_utf8) {
                     Some(Ok(rest)) => Edit::Set("cookie".into(), rest.into()),
                     // Intake refused values that are not UTF-8, so there are no other cookies left.

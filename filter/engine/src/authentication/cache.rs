@@ -17,6 +17,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use super::identity::Identity;
+use crate::bytes::same;
 
 /// The most tokens.
 pub(super) const TOKENS: usize = SETS * WAYS;
@@ -83,7 +84,7 @@ impl TokenCache {
         let entry = set_mut(&mut self.slots, hash)
             .iter_mut()
             .flatten()
-            .find(|entry| entry.hash == hash && *entry.token == *token)?;
+            .find(|entry| entry.hash == hash && same(&entry.token, token))?;
         entry.used = true;
         Some(&entry.identity)
     }

@@ -129,6 +129,7 @@ impl Rules {
             not_before,
             claims,
             grants: std::cell::OnceCell::new(),
+            key: std::cell::OnceCell::new(),
         })
     }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::dates::NumericDate;
 use crate::authorization::Grants;
+use crate::limits::Key;
 
 /// A verified identity. Only [`super::Authenticator`] makes one; later rooms share it by `Rc`, and so does
 /// the cache of tokens.
@@ -23,6 +24,8 @@ pub struct Identity {
     /// What the roles and permissions grant: filled by the authorization room when it first meets this
     /// identity, so that a cached token brings its grants along.
     pub grants: OnceCell<Grants>,
+    /// What limits by subject are kept under: likewise filled by the limits room.
+    pub(crate) key: OnceCell<Key>,
 }
 
 impl Identity {

@@ -6,6 +6,7 @@
 //! are compared decoded, and `cookie` headers are read all.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use super::plan::{JwtPlan, TokenSource};
 use crate::intake::percent::{self, Plus};
@@ -19,6 +20,11 @@ pub(super) type Places = u64;
 #[derive(Debug)]
 pub(super) struct Sources {
     list: Vec<TokenSource>,
+    /// The headers among them, ready to be named in an edit.
+    headers: Vec<(Places, Rc<str>)>,
+    /// The cookies and the query parameters among them.
+    cookies: Places,
+    parameters: Places,
 }
 
 /// A token, and the place it was found in as a set of one.
@@ -34,9 +40,9 @@ pub(super) struct Ambiguous;
 
 /// An edit that takes a token out of a request before upstream gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenRemoval<'p> {
+pub enum TokenRemoval {
     /// Remove this header.
-    Header(&'p str),
+    Header(Rc<str>),
     /// Replace all `cookie` headers by one with this value, or by none.
     Cookie(Option<Vec<u8>>),
     /// Replace the query (without `?`), or remove it.
@@ -84,7 +90,20 @@ impl Sources {
                 return Err(PlanError::new("authentication.jwt", problem));
             }
         }
-        Ok((Self { list }, places))
+        Ok((Self::of(list), places))
+    }
+
+    fn of(list: Vec<TokenSource>) -> Self {
+        let (mut headers, mut cookies, mut parameters): (Vec<(Places, Rc<str>)>, _, _) = (Vec::new(), 0, 0);
+        for (index, source) in list.iter().enumerate() {
+            let place: Places = 1 << index;
+            match source {
+                TokenSource::Header { name, .. } => headers.push((place, name.as_str().into())),
+                TokenSource::Cookie { .. } => cookies |= place,
+                TokenSource::Query { .. } => parameters |= place,
+            }
+        }
+        Self { list, headers, cookies, parameters }
     }
 
     /// Finds the token of a request, if it has one.
@@ -122,21 +141,25 @@ impl Sources {
     }
 
     /// The edits that take whatever tokens are at these places out of a request.
-    pub(super) fn remove<'p>(
-        &'p self,
+    pub(super) fn remove(
+        &self,
         places: Places,
         headers: Headers<'_>,
         query: Option<&str>,
-        edits: &mut Vec<TokenRemoval<'p>>,
+        edits: &mut Vec<TokenRemoval>,
     ) {
-        let chosen = || self.list.iter().enumerate().filter(|(i, _)| places >> i & 1 == 1).map(|(_, s)| s);
-        for source in chosen() {
-            if let TokenSource::Header { name, scheme } = source
+        let at = |place: Places| self.list.get(place.trailing_zeros() as usize);
+        for (place, name) in self.headers.iter().filter(|(place, _)| places & place != 0) {
+            if let Some(TokenSource::Header { scheme, .. }) = at(*place)
                 && headers.all(name).any(|value| in_header(value, scheme.as_deref()).is_some())
             {
-                edits.push(TokenRemoval::Header(name));
+                edits.push(TokenRemoval::Header(name.clone()));
             }
         }
+        if places & (self.cookies | self.parameters) == 0 {
+            return;
+        }
+        let chosen = || self.list.iter().enumerate().filter(|(i, _)| places >> i & 1 == 1).map(|(_, s)| s);
         let is_token_cookie = |cookie: &[u8]| {
             chosen()
                 .any(|s| matches!(s, TokenSource::Cookie { name } if cookie_named(cookie, name).is_some()))

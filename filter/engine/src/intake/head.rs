@@ -6,6 +6,7 @@ use super::path::{self, PathError};
 use super::plan::IntakePlan;
 use super::query::{self, QueryError};
 use super::request::{Headers, Request};
+use crate::bytes::contents;
 use crate::headers::reads_as;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -124,7 +125,9 @@ fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestL
         }
         let classes = name_classes(name);
         line.odd_names |= classes & ODD != 0;
-        let found = value_bytes(value);
+        // A field value has no control characters (RFC 9110, section 5.5), and is UTF-8: bytes that one server
+        // reads as Latin-1 and another as UTF-8 have two meanings.
+        let found = contents(value);
         if classes & NO_TOKEN != 0
             || found.control
             || (found.beyond_ascii && std::str::from_utf8(value).is_err())
@@ -249,27 +252,6 @@ static NAME_BYTES: [u8; 256] = {
 fn name_classes(name: &[u8]) -> u8 {
     let class = |byte: &u8| NAME_BYTES.get(usize::from(*byte)).copied().unwrap_or(NO_TOKEN);
     if name.is_empty() { NO_TOKEN } else { name.iter().fold(0, |all, byte| all | class(byte)) }
-}
-
-/// What there is in a field value.
-struct ValueBytes {
-    /// A control character, which no field value has (RFC 9110, section 5.5).
-    control: bool,
-    /// A byte beyond ASCII. Values must be UTF-8: bytes that one server reads as Latin-1 and another as UTF-8
-    /// have two meanings.
-    beyond_ascii: bool,
-    comma: bool,
-}
-
-/// Looks through a value once. Without an early end this runs many bytes at a time, and tokens are long.
-fn value_bytes(value: &[u8]) -> ValueBytes {
-    let mut found = ValueBytes { control: false, beyond_ascii: false, comma: false };
-    for &byte in value {
-        found.control |= (byte < 0x20) & (byte != b'\t') | (byte == 0x7f);
-        found.beyond_ascii |= byte >= 0x80;
-        found.comma |= byte == b',';
-    }
-    found
 }
 
 fn printable(name: &[u8]) -> String {

@@ -1,5 +1,6 @@
 //! Charging a request to the limits of its route.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hasher};
 use std::net::IpAddr;
@@ -48,6 +49,21 @@ impl SubjectCharged {
     }
 }
 
+/// What a budget is kept under: which slot, and which fingerprint in it.
+pub type Key = [u64; 2];
+
+/// Whose budget is charged once it is known who a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Principal<'a> {
+    /// The issuer's name in the policy: one issuer's subjects are strangers to another's.
+    pub issuer: &'a str,
+    /// The subject, as the issuer has it.
+    pub subject: &'a str,
+    /// The key of the two. It is kept with the identity, so that a cached token brings it along: it depends on the
+    /// seed of [`Limits::load`] and on nothing else.
+    pub key: &'a OnceCell<Key>,
+}
+
 /// When and where a request is charged.
 pub struct Ledger<'a> {
     /// The time of the decision.
@@ -65,8 +81,8 @@ pub struct Ledger<'a> {
 enum Client<'a> {
     /// Before authentication: the client address, if a limit of the route needs one.
     Address(Option<IpAddr>),
-    /// After it: the issuer's name and the subject; `None` on a public route.
-    Subject(Option<(&'a str, &'a str)>),
+    /// After it; `None` on a public route.
+    Subject(Option<Principal<'a>>),
 }
 
 #[derive(Debug)]
@@ -159,7 +175,7 @@ impl Limits {
         &mut self,
         _: &AddressCharged,
         of_route: &[usize],
-        subject: Option<(&str, &str)>,
+        subject: Option<Principal<'_>>,
         ledger: Ledger<'_>,
     ) -> Result<SubjectCharged, Refusal> {
         self.charge_all(of_route, Client::Subject(subject), ledger)?;
@@ -233,8 +249,8 @@ fn load_limit(index: usize, plan: &LimitPlan) -> Result<Limit, PlanError> {
     })
 }
 
-/// The hash of a key: which slot, and which fingerprint in it. `None` if the limit is charged elsewhere.
-fn key_hash(limit: &Limit, client: Client<'_>, seed: [u64; 2]) -> Result<Option<[u64; 2]>, Refusal> {
+/// What a limit is kept under. `None` if it is charged elsewhere.
+fn key_hash(limit: &Limit, client: Client<'_>, seed: [u64; 2]) -> Result<Option<Key>, Refusal> {
     let hash = |parts: &[&[u8]]| {
         seed.map(|half| {
             let mut hasher = DefaultHasher::new();
@@ -258,8 +274,8 @@ fn key_hash(limit: &Limit, client: Client<'_>, seed: [u64; 2]) -> Result<Option<
         (LimitKey::Address, Client::Address(None)) => {
             return Err(Refusal::new(Reason::AddressUnknown, "a limit is kept by address"));
         }
-        (LimitKey::Subject, Client::Subject(Some((issuer, subject)))) => {
-            Some(hash(&[issuer.as_bytes(), subject.as_bytes()]))
+        (LimitKey::Subject, Client::Subject(Some(Principal { issuer, subject, key }))) => {
+            Some(*key.get_or_init(|| hash(&[issuer.as_bytes(), subject.as_bytes()])))
         }
         // The compiler refuses such a route; a plan from elsewhere must not make the limit vanish.
         (LimitKey::Subject, Client::Subject(None)) => {
@@ -276,7 +292,7 @@ fn key_hash(limit: &Limit, client: Client<'_>, seed: [u64; 2]) -> Result<Option<
 /// Charges one request to one key: all windows or none.
 fn charge(
     limit: &Limit,
-    [place, fingerprint]: [u64; 2],
+    [place, fingerprint]: Key,
     now: Now,
     host: &mut dyn Host,
     name: &mut String,

@@ -10,5 +10,5 @@ mod fields;
 pub mod plan;
 mod table;
 
-pub use charge::{AddressCharged, Ledger, Limits, SubjectCharged};
+pub use charge::{AddressCharged, Key, Ledger, Limits, Principal, SubjectCharged};
 pub use fields::Told;

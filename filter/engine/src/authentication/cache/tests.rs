@@ -13,6 +13,7 @@ fn identity(subject: &str) -> Rc<Identity> {
         not_before: None,
         claims: serde_json::Map::new(),
         grants: OnceCell::new(),
+        key: OnceCell::new(),
     })
 }
 
