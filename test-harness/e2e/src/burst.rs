@@ -16,6 +16,22 @@ use crate::message::Request;
 /// The budgets of `bundles/burst`, and where they hold.
 pub const BUDGETS: [(usize, &str); 2] = [(100, "/limited"), (1000, "/limited-less")];
 
+/// The budgets that so many requests use up, and where they hold.
+///
+/// # Errors
+/// When they use up none: such a flood would show nothing.
+pub fn budgets(requests: usize) -> Result<Vec<(usize, &'static str)>> {
+    let (flooded, spared): (Vec<_>, Vec<_>) = BUDGETS.into_iter().partition(|(budget, _)| *budget < requests);
+    let possible: Vec<_> =
+        spared.iter().map(|(budget, _)| format!("{} for the budget of {budget}", budget + 1)).collect();
+    ensure!(
+        !flooded.is_empty(),
+        "{requests} requests use up no budget; send at least {}",
+        possible.join(", ")
+    );
+    Ok(flooded)
+}
+
 /// The policy, once for each protocol, for each flood needs a budget that nobody has touched.
 ///
 /// # Errors
@@ -90,5 +106,22 @@ impl Line {
             Self::Http2(connection) => connection.exchange(request).await?,
         };
         Ok(response.status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_uses_up_a_budget_or_is_refused() {
+        let sizes =
+            |requests| budgets(requests).map(|all| all.iter().map(|(size, _)| *size).collect::<Vec<_>>());
+        let refusal = sizes(100).unwrap_err().to_string();
+        let expected = "100 requests use up no budget; send at least 101 for the budget of 100, 1001 for the budget of 1000";
+        assert_eq!(refusal, expected);
+        assert_eq!(sizes(101).unwrap(), [100]);
+        assert_eq!(sizes(1000).unwrap(), [100]);
+        assert_eq!(sizes(1001).unwrap(), [100, 1000]);
     }
 }

@@ -62,19 +62,19 @@ enum Command {
     /// Send hostile input: a public suite of JSON documents, and mutated requests.
     Hostile {
         /// How many mutated requests.
-        #[arg(long, default_value_t = 100_000)]
+        #[arg(long, default_value_t = 100_000, value_parser = some)]
         count: usize,
         /// Where chance begins; the same seed sends the same requests.
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Flood a budget of a hundred requests, and see that exactly a hundred are let through.
+    /// Flood budgets of a hundred and of a thousand requests, and see that exactly so many are let through.
     Burst {
-        /// How many requests.
-        #[arg(long, default_value_t = 10_000)]
+        /// How many requests: more than a hundred, or more than a thousand for both budgets.
+        #[arg(long, default_value_t = 10_000, value_parser = flooding)]
         requests: usize,
         /// How many connections.
-        #[arg(long, default_value_t = 64)]
+        #[arg(long, default_value_t = 64, value_parser = some)]
         connections: usize,
     },
     /// Send the largest bodies that a policy allows, and larger ones.
@@ -90,7 +90,7 @@ enum Command {
     },
     /// Everything above but `run` and `config`, the cases as `parity` runs them: what `make e2e` does.
     All,
-    /// Cases with one signature path, a small flood and some hostile input: what `make test` does.
+    /// Cases with one signature path, small floods and some hostile input: what `make test` does.
     Quick,
 }
 
@@ -120,6 +120,21 @@ impl By {
 fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.strip_suffix('s').unwrap_or(text);
     number.parse().map(Duration::from_secs).map_err(|_| format!("`{text}` is not a duration such as `5s`"))
+}
+
+/// A number of requests that a flood is worth.
+fn flooding(text: &str) -> Result<usize, String> {
+    let requests = some(text)?;
+    burst::budgets(requests).map_err(|error| error.to_string())?;
+    Ok(requests)
+}
+
+/// A number of things to do: a run that does nothing shows nothing.
+fn some(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("not a whole number from 1 on".to_owned()),
+    }
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -178,7 +193,7 @@ async fn execute(command: Command) -> Result<()> {
             let mut posts = burst::posts()?;
             posts.push(hostile::post()?);
             let mut stage = Stage::start(&posts).await?;
-            flood(&mut stage, 1_000, 16).await?;
+            flood(&mut stage, 2_000, 16).await?;
             mutated(&mut stage, 5_000, 1).await
         }
     }
@@ -194,7 +209,7 @@ async fn run_cases(only: Option<String>, signatures: By) -> Result<()> {
 
 async fn flood(stage: &mut Stage, requests: usize, connections: usize) -> Result<()> {
     for protocol in Protocol::ALL {
-        for (budget, path) in burst::BUDGETS.into_iter().filter(|(budget, _)| *budget < requests) {
+        for (budget, path) in burst::budgets(requests)? {
             let started = Instant::now();
             let answers = burst::burst(stage, requests, connections, protocol, (budget, path)).await?;
             let admitted = answers.get(&200).copied().unwrap_or(0);

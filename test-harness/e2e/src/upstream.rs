@@ -24,7 +24,7 @@ use crate::message::Headers;
 /// The header by which a case finds its answer, and its record here.
 pub const CASE_HEADER: &str = "x-bartizan-case";
 
-/// What upstream saw of one request.
+/// What upstream saw of one request, up to now.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     /// The method.
@@ -35,11 +35,17 @@ pub struct Seen {
     pub host: String,
     /// The headers, in order.
     pub headers: Headers,
-    /// The whole body.
+    /// The body, as far as it came.
     pub body: Vec<u8>,
     /// The trailers, in order.
     pub trailers: Headers,
+    /// Whether the end of the request came.
+    pub whole: bool,
 }
+
+/// A record that grows while its request arrives. Whoever sends a request may break it off, and the server then
+/// drops what handles it: what is written down at the end would be lost.
+type Record = Arc<Mutex<Seen>>;
 
 /// What upstream answers to one case.
 #[derive(Debug, Clone, Default)]
@@ -68,7 +74,7 @@ struct Shared {
 #[derive(Default)]
 struct Case {
     answer: Option<Answer>,
-    seen: Vec<Seen>,
+    seen: Vec<Record>,
 }
 
 impl Upstream {
@@ -101,10 +107,11 @@ impl Upstream {
         self.shared.cases().insert(case.to_owned(), Case { answer: Some(answer), seen: Vec::new() });
     }
 
-    /// Ends the record of a case and returns it.
+    /// Ends the record of a case and returns it: each request from the moment its head arrived.
     #[must_use]
     pub fn take(&self, case: &str) -> Vec<Seen> {
-        self.shared.cases().remove(case).unwrap_or_default().seen
+        let records = self.shared.cases().remove(case).unwrap_or_default().seen;
+        records.iter().map(|record| locked(record).clone()).collect()
     }
 }
 
@@ -116,8 +123,12 @@ impl Drop for Upstream {
 
 impl Shared {
     fn cases(&self) -> MutexGuard<'_, HashMap<String, Case>> {
-        self.cases.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.cases)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
@@ -143,35 +154,47 @@ async fn answer(
 ) -> Result<http::Response<Full<Bytes>>, Infallible> {
     shared.requests.fetch_add(1, Ordering::Relaxed);
     let case = request.headers().get(CASE_HEADER).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let seen = see(request).await;
-    if let Some(case) = case.as_deref()
-        && let Some(case) = shared.cases().get_mut(case)
+    let (head, body) = request.into_parts();
+    let record = Arc::new(Mutex::new(begin(&head)));
+    let mut answer = None;
+    if let Some(name) = case
+        && let Some(case) = shared.cases().get_mut(&name)
     {
-        let answer = case.answer.clone();
-        case.seen.push(seen.clone());
-        if let Some(answer) = answer {
-            return Ok(reply(answer.status, &answer.headers, answer.body));
-        }
+        case.seen.push(Arc::clone(&record));
+        answer.clone_from(&case.answer);
     }
-    Ok(echo(&seen))
+    read(body, &record).await;
+    Ok(match answer {
+        Some(answer) => reply(answer.status, &answer.headers, answer.body),
+        None => echo(&locked(&record)),
+    })
 }
 
-async fn see(request: http::Request<Incoming>) -> Seen {
-    let (head, body) = request.into_parts();
+/// What the head of a request tells.
+fn begin(head: &http::request::Parts) -> Seen {
     let host =
         head.headers.get(http::header::HOST).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
-    let mut seen = Seen {
+    Seen {
         method: head.method.to_string(),
         path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
         host: host.or_else(|| head.uri.authority().map(ToString::to_string)).unwrap_or_default(),
         headers: list(&head.headers),
         ..Seen::default()
-    };
-    if let Ok(body) = body.collect().await {
-        seen.trailers = body.trailers().map(list).unwrap_or_default();
-        seen.body = body.to_bytes().to_vec();
     }
-    seen
+}
+
+/// Writes down what follows the head, piece by piece.
+async fn read(mut body: Incoming, record: &Record) {
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return };
+        let mut seen = locked(record);
+        if let Some(piece) = frame.data_ref() {
+            seen.body.extend_from_slice(piece);
+        } else if let Some(trailers) = frame.trailers_ref() {
+            seen.trailers = list(trailers);
+        }
+    }
+    locked(record).whole = true;
 }
 
 fn list(headers: &http::HeaderMap) -> Headers {
@@ -269,5 +292,29 @@ mod tests {
         assert_eq!(response.header("server"), None);
         assert_eq!(upstream.take("7").len(), 1);
         assert!(upstream.take("7").is_empty());
+    }
+
+    /// A request that breaks off is recorded as far as it came.
+    #[tokio::test]
+    async fn what_breaks_off_is_recorded_too() {
+        use tokio::io::AsyncWriteExt as _;
+        let upstream = Upstream::start().await.unwrap();
+        upstream.expect("7", Answer::default());
+        let mut stream = tokio::net::TcpStream::connect(upstream.address()).await.unwrap();
+        let head = format!("POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n{CASE_HEADER}: 7\r\n\r\nabc");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        drop(stream);
+        let seen = loop {
+            let seen: Vec<Seen> = {
+                let cases = upstream.shared.cases();
+                cases["7"].seen.iter().map(|record| locked(record).clone()).collect()
+            };
+            if seen.iter().any(|seen| !seen.body.is_empty()) {
+                break seen;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        };
+        let [seen] = seen.as_slice() else { panic!("{seen:?}") };
+        assert_eq!((seen.path.as_str(), seen.body.as_slice(), seen.whole), ("/x", &b"abc"[..], false));
     }
 }
