@@ -111,6 +111,17 @@ impl Half {
         }
     }
 
+    /// To ask for trailers that are not there, in order to change them, makes them, while the filter has the last piece of the
+    /// body: it goes on without the mark of the end, and the trailers behind it (`getMap`, `addDecodedTrailers`).
+    ///
+    /// Whether a piece is the last one, Envoy sees by what it told last, of either half.
+    fn add_trailers(&mut self, kind: HeaderKind, end_told: bool) {
+        if !self.shows_trailers && self.shows_piece && end_told {
+            self.trailers = Some(HeaderMap::new(kind));
+            self.shows_trailers = true;
+        }
+    }
+
     pub(crate) fn body_mut(&mut self) -> Option<&mut Vec<u8>> {
         if self.buffering {
             self.held.as_mut()
@@ -196,6 +207,8 @@ pub(crate) struct Exchange {
     pub(crate) flags: u64,
     pub(crate) request: Half,
     pub(crate) response: Half,
+    /// Whether the filter was told last that a half ends.
+    pub(crate) end_told: bool,
     /// Whether the filter is in the chain at all.
     pub(crate) filtered: bool,
     /// The module knows the context.
@@ -227,6 +240,7 @@ impl Exchange {
             flags: 0,
             request: Half::default(),
             response: Half::default(),
+            end_told: false,
             filtered,
             created: false,
             destroyed: false,
@@ -252,6 +266,24 @@ impl Exchange {
         match side {
             Side::Request => &mut self.request,
             Side::Response => &mut self.response,
+        }
+    }
+
+    /// Makes the trailers that a filter wants to change, if it may.
+    pub(crate) fn add_trailers(&mut self, side: Side) {
+        let kind = match side {
+            Side::Request => HeaderKind::RequestTrailers,
+            Side::Response => HeaderKind::ResponseTrailers,
+        };
+        let end_told = self.end_told;
+        self.half_mut(side).add_trailers(kind, end_told);
+    }
+
+    /// The response headers as the access log has them: those that went out.
+    pub(crate) const fn logged_response(&self) -> Option<&HeaderMap> {
+        match &self.response.sent.headers {
+            Some(headers) => Some(headers),
+            None => self.response.headers.as_ref(),
         }
     }
 
@@ -310,7 +342,8 @@ impl Progress for Exchange {
     }
 
     fn response_headers(&self) -> Option<&HeaderMap> {
-        self.response.headers.as_ref().filter(|_| self.response.shows_headers || self.logging)
+        let lent = self.response.headers.as_ref().filter(|_| self.response.shows_headers);
+        lent.or_else(|| self.logged_response().filter(|_| self.logging))
     }
 
     fn response_trailers(&self) -> Option<&HeaderMap> {

@@ -7,7 +7,7 @@
 //! `convertVmCallResult...` of `src/context.cc` in proxy-wasm-cpp-host.
 
 use crate::environment::{LogLevel, nanos};
-use crate::exchange::{Exchange, Frame, Half, Iteration, Origin, Rendered, Reply, Side};
+use crate::exchange::{Exchange, Frame, Half, Iteration, Origin, Rendered, Reply, Side, status_of};
 use crate::headers::HeaderMap;
 use crate::vm::{Called, Context, Vm};
 
@@ -125,12 +125,19 @@ impl Vm {
         }
         let Some(half) = self.half(id, side) else { return };
         let piece = std::mem::take(&mut half.piece);
+        // The filter has added trailers, which go on behind this piece without coming to the filter.
+        let trailers = end && half.trailers.is_some();
         match answered {
             Answered::Continue if half.iteration == Iteration::StopSingle => {
                 self.hold(id, side, &piece, false);
                 self.go_on(id, side);
             }
-            Answered::Continue => self.forward_data(id, side, &piece, end),
+            Answered::Continue => {
+                self.forward_data(id, side, &piece, end && !trailers);
+                if trailers {
+                    self.forward_trailers(id, side);
+                }
+            }
             Answered::StopBuffer | Answered::StopWatermark => {
                 half.iteration = Iteration::StopSingle;
                 self.hold(id, side, &piece, answered == Answered::StopWatermark);
@@ -247,6 +254,7 @@ impl Vm {
         let Some(exchange) = self.exchange_mut(id).filter(|exchange| exchange.hears(side)) else {
             return Answered::Continue;
         };
+        exchange.end_told = end;
         let half = exchange.half_mut(side);
         half.shows_headers = true;
         half.in_call = true;
@@ -275,6 +283,7 @@ impl Vm {
         let Some(exchange) = self.exchange_mut(id).filter(|exchange| exchange.hears(side)) else {
             return Answered::Continue;
         };
+        exchange.end_told = end;
         let half = exchange.half_mut(side);
         half.in_call = true;
         if half.buffering {
@@ -419,6 +428,8 @@ impl Vm {
         let Some(exchange) = self.exchange_mut(id) else { return };
         exchange.local_reply = true;
         let Rendered { headers, body } = rendered;
+        // Known while the filter sees the reply, as the status of upstream's answer would be.
+        exchange.upstream_code = status_of(&headers);
         let end = body.is_empty();
         self.headers(id, Side::Response, headers, end);
         if !end {

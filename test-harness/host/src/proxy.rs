@@ -317,8 +317,12 @@ impl Proxy {
             return Ok(());
         }
         let position = core.env.log_position();
-        core.load(Thread::Canary, &configuration)
+        let canary = core
+            .load(Thread::Canary, &configuration)
             .map_err(|why| Refused { why, log: core.env.log_since(position) })?;
+        // Calls that fail inside of Envoy do so before the canary is gone.
+        lock(&canary.vm).deliver();
+        drop(canary);
         *lock(&core.configuration) = Some(configuration.clone());
         for slot in &core.slots {
             let mut slot = lock(slot);

@@ -191,7 +191,7 @@ impl State {
 
     /// The status of the last callout that failed or closed: of the root context, where callouts arrive.
     pub(crate) fn status(&self) -> (u32, Vec<u8>) {
-        match self.contexts.get(&self.context()) {
+        match self.contexts.get(&self.root_of(self.context())) {
             Some(Context::Root(root)) => root.status.clone(),
             _ => (0, Vec::new()),
         }
@@ -240,25 +240,30 @@ impl State {
             _ => {}
         }
         let exchange = self.exchange(self.context())?;
+        if map == 2 && exchange.logging {
+            return exchange.logged_response();
+        }
         let (request, response) = (&exchange.request, &exchange.response);
         let (map, shown) = match map {
             0 => (&request.headers, request.shows_headers || exchange.logging),
             // The access log has no request trailers.
             1 => (&request.trailers, request.shows_trailers && !exchange.logging),
-            2 => (&response.headers, response.shows_headers || exchange.logging),
+            2 => (&response.headers, response.shows_headers),
             3 => (&response.trailers, response.shows_trailers || exchange.logging),
             _ => return None,
         };
         map.as_ref().filter(|_| shown)
     }
 
-    /// A header map to change.
+    /// A header map to change. What came of a callout can only be read.
     pub(crate) fn map_mut(&mut self, map: u32) -> Option<&mut HeaderMap> {
         let context = self.context();
-        if map >= 4 {
-            return self.delivered_map_mut(map);
-        }
         let exchange = self.exchange_mut(context)?;
+        match map {
+            1 => exchange.add_trailers(Side::Request),
+            3 => exchange.add_trailers(Side::Response),
+            _ => {}
+        }
         let (request, response) = (&mut exchange.request, &mut exchange.response);
         let (map, shown) = match map {
             0 => (&mut request.headers, request.shows_headers),
@@ -268,17 +273,6 @@ impl State {
             _ => return None,
         };
         map.as_mut().filter(|_| shown)
-    }
-
-    fn delivered_map_mut(&mut self, map: u32) -> Option<&mut HeaderMap> {
-        self.delivered()?;
-        let delivered = &mut self.delivered;
-        match map {
-            4 => delivered.initial_metadata.as_mut(),
-            5 => delivered.trailing_metadata.as_mut(),
-            6 => delivered.http.as_mut().map(|(headers, ..)| headers),
-            _ => delivered.http.as_mut()?.2.as_mut(),
-        }
     }
 
     /// The first value of a header, with the statuses of `getHeaderMapValue`.
@@ -526,7 +520,7 @@ impl Vm {
     pub(crate) fn deliver(&mut self) -> u64 {
         let now = self.store.data().env.now();
         let mut count = 0;
-        for _ in 0..self.store.data().callouts.len().saturating_add(1) {
+        for _ in 0..self.store.data().callouts.count_due(now) {
             let Some(delivery) = self.store.data_mut().callouts.next_delivery(now) else { break };
             self.tell(delivery);
             count += 1;

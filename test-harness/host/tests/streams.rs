@@ -411,3 +411,69 @@ fn a_million_bytes_of_streams_leave_nothing_behind() {
     }
     assert_eq!(proxy.memory(), before);
 }
+
+/// What the module told by numbers in its log, in each callback that is named.
+fn told(
+    functions: &[(&str, usize)],
+    data: &str,
+    callbacks: &[(&str, &str)],
+    request: Request,
+) -> (String, bartizan_host::Answer) {
+    let mut functions = functions.to_vec();
+    functions.push(("log", 3));
+    let callbacks: String = callbacks
+        .iter()
+        .map(|(name, body)| {
+            let (parameters, result) = match *name {
+                "on_log" => ("i32", ""),
+                "on_done" => ("i32", "(result i32)"),
+                _ => ("i32 i32 i32", "(result i32)"),
+            };
+            let value = if result.is_empty() { "" } else { "(i32.const 0)" };
+            format!(r#"(func (export "proxy_{name}") (param {parameters}) {result} {body} {value})"#)
+        })
+        .collect();
+    let show = "(func $show (param i32) (i32.store8 (i32.const 0) (i32.add (i32.const 48) (local.get 0)))
+        (drop (call $log (i32.const 2) (i32.const 0) (i32.const 1))))";
+    let proxy = start(&module(&imports(&functions), &format!("{data} {show} {callbacks}")));
+    let answer = proxy.worker(0).send(request);
+    (proxy.take_log().into_iter().map(|line| line.message).collect(), answer)
+}
+
+#[test]
+fn trailers_can_be_added_with_the_last_piece_and_not_before() {
+    let add = "(call $show (call $add_header_map_value (i32.const 1) (i32.const 16) (i32.const 3) (i32.const 16) (i32.const 3)))";
+    let request = Request::post("/").body("one").body("two").protocol(Protocol::Http2);
+    let (lines, answer) = told(
+        &[("add_header_map_value", 5)],
+        r#"(data (i32.const 16) "x-t")"#,
+        &[("on_request_body", add)],
+        request,
+    );
+    assert_eq!(lines, "20");
+    let seen = answer.upstream().expect("it got there");
+    assert_eq!((seen.body.as_slice(), seen.complete), (&b"onetwo"[..], true));
+    assert_eq!(seen.trailers.as_ref().and_then(|trailers| trailers.get("x-t")), Some(&b"x-t"[..]));
+}
+
+#[test]
+fn the_code_of_a_reply_is_known_while_the_module_sees_it_and_the_log_has_its_headers() {
+    let code =
+        "(call $show (call $get_property (i32.const 16) (i32.const 13) (i32.const 64) (i32.const 68)))";
+    let reply = "(drop (call $send_local_response (i32.const 403) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+        (i32.const 0) (i32.const 0) (i32.const -1)))";
+    let upstream = "(call $show (call $get_header_map_value (i32.const 2) (i32.const 32) (i32.const 4) (i32.const 64) (i32.const 68)))";
+    let data = r#"(data (i32.const 16) "response\00code") (data (i32.const 32) "x-up")"#;
+    let functions = [("get_property", 4), ("send_local_response", 8), ("get_header_map_value", 5)];
+    let early = [("on_request_headers", format!("{code} {reply}")), ("on_response_headers", code.to_owned())];
+    let early: Vec<(&str, &str)> = early.iter().map(|(name, body)| (*name, body.as_str())).collect();
+    assert_eq!(told(&functions, data, &early, Request::get("/")).0, "10");
+    let late = [
+        ("on_response_headers", format!("{upstream} {reply}")),
+        ("on_log", upstream.into()),
+        ("on_done", upstream.into()),
+    ];
+    let late: Vec<(&str, &str)> = late.iter().map(|(name, body)| (*name, body.as_str())).collect();
+    let request = Request::get("/").upstream(Response::new(200).header("x-up", "1"));
+    assert_eq!(told(&functions, data, &late, request).0, "010");
+}

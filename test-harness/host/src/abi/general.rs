@@ -25,7 +25,8 @@ pub(super) fn register(functions: &mut Functions, abi: AbiVersion) -> wasmtime::
         };
         "proxy_set_effective_context" => |host, context: u32| {
             let state = host.state();
-            if !state.contexts.contains_key(&context) {
+            // Zero is the context of the VM itself, and means none.
+            if context != 0 && !state.contexts.contains_key(&context) {
                 return Err(Status::BadArgument.into());
             }
             state.effective = context;

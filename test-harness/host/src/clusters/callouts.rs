@@ -356,6 +356,11 @@ impl Callouts {
         self.agenda.first_key_value().map(|((at, _), _)| *at)
     }
 
+    /// How many things have happened until now that the module has not been told.
+    pub fn count_due(&self, now: Duration) -> usize {
+        self.agenda.keys().take_while(|(at, _)| *at <= now).count()
+    }
+
     /// How many calls are under way, or wait for the module to close them.
     pub fn len(&self) -> usize {
         self.open.len()

@@ -183,7 +183,8 @@ fn connection<'a>(name: &[u8], scope: Scope<'a>) -> Option<Place<'a>> {
 
 fn upstream<'a>(name: &[u8], scope: Scope<'a>) -> Option<Place<'a>> {
     let StreamScope { attributes, progress, .. } = scope.stream?;
-    let upstream = attributes.upstream.as_ref();
+    // Before the request goes on, no host has been chosen.
+    let upstream = attributes.upstream.as_ref().filter(|_| progress.attempts().is_some());
     let value = match name {
         b"address" => Value::text(upstream?.address.as_ref()?.to_string()),
         b"port" => port(upstream?.address.as_ref()?)?,
@@ -219,7 +220,8 @@ fn xds<'a>(name: &[u8], scope: Scope<'a>) -> Option<Place<'a>> {
     if name == b"node" {
         return Some(Place::Value(node(&scope.plugin.node)));
     }
-    let attributes = scope.stream?.attributes;
+    let StreamScope { attributes, progress, .. } = scope.stream?;
+    let upstream = attributes.upstream.as_ref().filter(|_| progress.attempts().is_some());
     let (route, cluster) = (attributes.route.as_ref(), attributes.cluster.as_ref());
     let virtual_host = || route?.virtual_host.as_ref();
     let value = match name {
@@ -230,9 +232,7 @@ fn xds<'a>(name: &[u8], scope: Scope<'a>) -> Option<Place<'a>> {
         b"virtual_host_name" => Value::text(&virtual_host()?.name),
         b"virtual_host_metadata" => metadata(&virtual_host()?.metadata),
         // A host without metadata has an empty pointer there, which cannot be written down.
-        b"upstream_host_metadata" => {
-            attributes.upstream.as_ref()?.metadata.as_ref().map_or(Value::Null, metadata)
-        }
+        b"upstream_host_metadata" => upstream?.metadata.as_ref().map_or(Value::Null, metadata),
         b"filter_chain_name" => Value::text(&attributes.filter_chain_name),
         b"listener_metadata" => metadata(&attributes.listener.as_ref()?.metadata),
         b"listener_direction" => Value::Int(attributes.listener.as_ref()?.direction),
