@@ -39,6 +39,7 @@ cli:
 # What bartizan-host is tested with.
 host-modules:
 	@$(tools)/build-wasm.sh bartizan-example example
+	@$(tools)/build-wasm.sh bartizan-probe probe
 
 envoy-path: ## print the path of the Envoy in use
 	@$(tools)/envoy-path.sh

@@ -40,7 +40,7 @@ TABLE = {
     "bartizan-host": (set(), {"bartizan-filter", "proxy-wasm"}),
     "bartizan-fuzz": ({"bartizan-cases", "bartizan-compiler", "bartizan-engine"}, {"proxy-wasm"}),
     "bartizan-conformance": ({"bartizan-engine"}, {"proxy-wasm"}),
-    "bartizan-e2e": ({"bartizan-cases", "bartizan-compiler", "bartizan-engine"}, {"proxy-wasm"}),
+    "bartizan-e2e": ({"bartizan-cases", "bartizan-compiler", "bartizan-engine", "bartizan-host"}, {"proxy-wasm"}),
     "bartizan-bench": (
         {"bartizan-e2e", "bartizan-cases", "bartizan-compiler", "bartizan-engine"},
         {"proxy-wasm"},
@@ -48,6 +48,7 @@ TABLE = {
     "bartizan-noop": (set(), set()),
     # Modules for the tests of the host, which know nothing of what is tested.
     "bartizan-example": (set(), {"wasmtime"}),
+    "bartizan-probe": (set(), HOSTS),
 }
 
 # What the engine takes as arguments instead: time, files, threads, the environment, the network.

@@ -16,6 +16,7 @@ pub mod lifecycle;
 pub mod message;
 mod pack;
 pub mod parity;
+pub mod probe;
 pub mod report;
 pub mod run;
 pub mod show;

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use bartizan_e2e::client::Protocol;
 use bartizan_e2e::deploy::{Policy, Signatures, Stage};
-use bartizan_e2e::{burst, cases, config, demo, hostile, large, lifecycle, parity, run, trailers};
+use bartizan_e2e::{burst, cases, config, demo, hostile, large, lifecycle, parity, probe, run, trailers};
 
 /// Bartizan in a real Envoy.
 ///
@@ -83,6 +83,8 @@ enum Command {
     Lifecycle,
     /// Send request trailers towards an upstream that speaks HTTP/2, which must see none.
     Trailers,
+    /// Hold the simulated Envoy against this one: every host call, line by line. Needs dist/probe.wasm (`make host-modules`).
+    Probe,
     /// Print Envoy's configuration for containers, with a bundle's policy inside.
     Config {
         /// The bundle.
@@ -169,6 +171,7 @@ async fn execute(command: Command) -> Result<()> {
         Command::Large => large_bodies(&mut Stage::start(&[large::post()?]).await?).await,
         Command::Lifecycle => around_requests().await,
         Command::Trailers => late_headers().await,
+        Command::Probe => probed().await,
         Command::Config { bundle } => {
             let policy = Policy::compile_as_written(&bundle)?;
             let config = config::container(policy.configuration(Signatures::Auto), &policy.secrets)?;
@@ -179,6 +182,7 @@ async fn execute(command: Command) -> Result<()> {
             parity::parity(None).await?;
             around_requests().await?;
             late_headers().await?;
+            probed().await?;
             let mut posts = burst::posts()?;
             posts.extend([large::post()?, hostile::post()?, demo::post()?]);
             let mut stage = Stage::start(&posts).await?;
@@ -251,6 +255,22 @@ async fn late_headers() -> Result<()> {
         "trailers: {requests} requests, none of their trailers reached an HTTP/2 upstream, and without bartizan all did, in {:.1} s",
         started.elapsed().as_secs_f32()
     );
+    Ok(())
+}
+
+async fn probed() -> Result<()> {
+    let started = Instant::now();
+    let tally = probe::compare().await?;
+    println!(
+        "host calls: {} scenes in Envoy and in bartizan-host, {} lines agree, {} differ as known, in {:.1} s",
+        tally.scenes,
+        tally.lines,
+        tally.known.values().sum::<usize>(),
+        started.elapsed().as_secs_f32()
+    );
+    for (reason, count) in tally.known {
+        println!("    {count} lines: {reason}");
+    }
     Ok(())
 }
 
