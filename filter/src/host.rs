@@ -84,6 +84,7 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> u32;
+    fn proxy_close_stream(stream: u32) -> u32;
     fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,
@@ -222,6 +223,13 @@ pub(crate) fn reply(status: u16, details: &str, headers: &[(&str, &str)], body: 
             -1, // not a gRPC status: Envoy translates for gRPC clients by itself
         )
     })
+}
+
+/// Resets the stream, on both sides.
+pub(crate) fn close_stream() -> Result<(), Status> {
+    const REQUEST: u32 = 0;
+    // SAFETY: no memory is involved.
+    Status::check(unsafe { proxy_close_stream(REQUEST) })
 }
 
 /// The form in which header maps cross the boundary; see [`pairs`].

@@ -83,6 +83,13 @@ impl Filter {
                 Level::Error,
                 &format!("bartizan: the proxy did not send a refusal (status {})", status.0),
             );
+            // Nothing else would ever end the stream: the client would wait, and its request stay in memory.
+            if let Err(status) = host::close_stream() {
+                host::log(
+                    Level::Error,
+                    &format!("bartizan: the proxy did not close a refused stream (status {})", status.0),
+                );
+            }
         }
         Action::Pause
     }
