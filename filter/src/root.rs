@@ -91,12 +91,23 @@ impl RootContext for Root {
                 true
             }
             // Whatever was in force stays in force; Envoy refuses the configuration.
-            Err(problem) => {
+            Err(Problem::Configuration(problem)) => {
                 host::log(
                     Level::Error,
                     &format!("bartizan: the plugin configuration cannot be used: {problem}"),
                 );
                 false
+            }
+            Err(Problem::Proxy(problem)) => {
+                host::log(
+                    Level::Error,
+                    &format!(
+                        "bartizan: the plugin configuration cannot be used here, so every request is refused \
+                         until there is another: {problem}"
+                    ),
+                );
+                self.active = None;
+                true
             }
         }
     }
@@ -110,12 +121,28 @@ impl RootContext for Root {
     }
 }
 
-fn configure(size: usize) -> Result<Option<Active>, String> {
+/// Why a configuration cannot be used.
+enum Problem {
+    /// Every VM finds this, the canary first: nothing is put in force.
+    Configuration(String),
+    /// The proxy failed in this VM. The canary may have taken the configuration, and then it is in force: Envoy runs
+    /// a worker that refuses it without the filter (a null handle in `PluginConfig::createContext`). So it is taken,
+    /// and every request is refused.
+    Proxy(String),
+}
+
+impl From<String> for Problem {
+    fn from(problem: String) -> Self {
+        Self::Configuration(problem)
+    }
+}
+
+fn configure(size: usize) -> Result<Option<Active>, Problem> {
     if size == 0 {
         return Ok(None);
     }
     let bytes = host::buffer(Buffer::PluginConfiguration, size)
-        .map_err(|status| format!("it cannot be read (status {})", status.0))?;
+        .map_err(|status| Problem::Proxy(format!("it cannot be read (status {})", status.0)))?;
     let configuration: Configuration<'_> = serde_json::from_slice(&bytes)
         .map_err(|e| format!("{e}; it is JSON with `plan` and `settings`, see `bartizan build --inline`"))?;
     let Some(plan) = configuration.plan else { return Ok(None) };
@@ -126,15 +153,19 @@ fn configure(size: usize) -> Result<Option<Active>, String> {
         _ if self_test::passes() => Signatures::Host,
         SignatureSetting::Auto => Signatures::Wasm,
         SignatureSetting::Host => {
-            return Err(
+            return Err(Problem::Configuration(
                 "settings.signatures: the proxy's `verify_signature` is missing or failed its self-test; \
                         set `auto` to fall back to the filter's own"
                     .into(),
-            );
+            ));
         }
     };
     let secret = |name: &str| std::env::var(name).ok().map(String::into_bytes);
-    let surroundings = Surroundings { secret: &secret, seed: seed()?, peer_appended: settings.peer_appended };
+    let surroundings = Surroundings {
+        secret: &secret,
+        seed: seed().map_err(Problem::Proxy)?,
+        peer_appended: settings.peer_appended,
+    };
     let engine = Engine::load(plan, &surroundings).map_err(|e| format!("plan: {e}"))?;
     Ok(Some(Active { engine: RefCell::new(engine), hold_headers: settings.hold_headers, signatures }))
 }
