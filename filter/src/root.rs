@@ -29,21 +29,39 @@ pub(crate) struct Active {
 }
 
 /// Counters of refusals, one per reason: their number and names are fixed, whatever clients send.
+#[derive(Default)]
 pub(crate) struct Counters {
-    refused: Vec<(Reason, u32)>,
+    refused: RefCell<Vec<(Reason, u32)>>,
 }
 
 impl Counters {
-    fn define() -> Self {
-        let define = |reason: &Reason| {
-            let id = host::define_counter(&format!("bartizan.refused.{}", reason.code())).ok()?;
-            Some((*reason, id))
-        };
-        Self { refused: Reason::ALL.iter().filter_map(define).collect() }
+    /// The counters of this VM. Envoy gives a further id each time a name is defined, and keeps all of them as
+    /// long as the VM lives: so they are defined once and not with each configuration.
+    fn of_vm() -> Rc<Self> {
+        thread_local! {
+            static COUNTERS: Rc<Counters> = Rc::default();
+        }
+        COUNTERS.with(|counters| {
+            counters.define();
+            counters.clone()
+        })
+    }
+
+    /// Defines those that are not there yet.
+    fn define(&self) {
+        let Ok(mut refused) = self.refused.try_borrow_mut() else { return };
+        for &reason in Reason::ALL {
+            if refused.iter().all(|(known, _)| *known != reason)
+                && let Ok(id) = host::define_counter(&format!("bartizan.refused.{}", reason.code()))
+            {
+                refused.push((reason, id));
+            }
+        }
     }
 
     pub(crate) fn refused(&self, reason: Reason) {
-        if let Some((_, id)) = self.refused.iter().find(|(r, _)| *r == reason) {
+        let Ok(refused) = self.refused.try_borrow() else { return };
+        if let Some((_, id)) = refused.iter().find(|(r, _)| *r == reason) {
             host::count(*id);
         }
     }
@@ -60,7 +78,7 @@ impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
-        self.counters.get_or_insert_with(|| Rc::new(Counters::define()));
+        self.counters = Some(Counters::of_vm());
         match configure(size) {
             Ok(Some(active)) => {
                 {
