@@ -15,6 +15,7 @@ MAKEFLAGS += --no-print-directory
 tools := test-harness/tools
 cargo := $(tools)/cargo.sh
 e2e = ENVOY="$$($(tools)/envoy-path.sh)" $(tools)/run.sh bartizan-e2e
+adversary = $(tools)/run.sh bartizan-adversary
 ARGS ?=
 TARGETS ?=
 
@@ -55,7 +56,8 @@ run: wasm ## guard an echo server with the bundle iot-gateway, and print curl li
 demo: wasm ## a tour of what is let in and what is refused, as a table
 	@$(e2e) demo $(ARGS)
 
-test: test-native ## unit, property, conformance and behaviour tests, and a quick round in Envoy
+test: test-native ## unit, property, conformance and behaviour tests, races and faults, and a quick round in Envoy
+	@$(adversary) quick
 	@$(e2e) quick $(ARGS)
 
 test-native: wasm host-modules ## the tests that need no Envoy; the cases natively and through the module, which must agree
@@ -64,7 +66,8 @@ test-native: wasm host-modules ## the tests that need no Envoy; the cases native
 parity: wasm ## every behaviour case natively, simulated and in a real Envoy, and whether all three agree
 	@$(e2e) parity $(ARGS)
 
-e2e: wasm host-modules ## every behaviour case, hostile input and floods in a real Envoy
+e2e: wasm host-modules ## every behaviour case, hostile input and floods in a real Envoy; races, faults and a million requests in the simulated one
+	@$(adversary) long
 	@$(e2e) all $(ARGS)
 	@ENVOY="$$($(tools)/envoy-path.sh)" $(cargo) test -q --test testing -- --ignored
 

@@ -45,6 +45,10 @@ TABLE = {
         {"bartizan-e2e", "bartizan-cases", "bartizan-compiler", "bartizan-engine"},
         {"proxy-wasm"},
     ),
+    "bartizan-adversary": (
+        {"bartizan-cases", "bartizan-compiler", "bartizan-engine", "bartizan-host"},
+        {"bartizan-filter", "proxy-wasm"},
+    ),
     "bartizan-noop": (set(), set()),
     # Modules for the tests of the host, which know nothing of what is tested.
     "bartizan-example": (set(), {"wasmtime"}),

@@ -24,7 +24,7 @@ step "build" make build
 step "size of the module" make size
 step "unit, property, conformance and behaviour tests" make test-native
 step "fuzz targets, briefly" make fuzz TIME=3 JOBS=2
-step "cases, hostile input and floods in Envoy" make e2e
+step "races, faults and load in the simulated Envoy; cases, hostile input and floods in a real one" make e2e
 step "the commands of the README" test-harness/tools/readme.py
 step "licences, sources, advisories" test-harness/tools/deny.sh
 printf '\n== all is well, %d s\n' $(($(date +%s) - began))
