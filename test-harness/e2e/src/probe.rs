@@ -150,7 +150,7 @@ pub async fn compare() -> Result<Tally> {
     let start = ("when it is configured".to_owned(), Shown::default(), Shown::default());
     let mut pairs = vec![start];
     if let Some((_, real, simulated)) = pairs.first_mut() {
-        real.lines = lines(&envoy, &mut seen)?;
+        real.lines = quiet_lines(&envoy, &mut seen, "configure: ").await?;
         simulated.lines = simulated_lines(&proxy);
     }
     for (number, (action, shape)) in SCENES.iter().enumerate() {
@@ -232,6 +232,20 @@ fn lines(envoy: &Envoy, seen: &mut usize) -> Result<Vec<String>> {
     Ok(new)
 }
 
+/// The lines until one that begins so, and what comes behind it: the end is told a moment behind the answer, calls that fail end
+/// behind the end, and the log is written every twentieth of a second.
+async fn quiet_lines(envoy: &Envoy, seen: &mut usize, last: &str) -> Result<Vec<String>> {
+    let (started, mut all, mut quiet) = (Instant::now(), Vec::new(), 0);
+    while quiet < 4 || !all.iter().any(|line: &String| line.starts_with(last)) {
+        ensure!(started.elapsed() < Duration::from_secs(20), "the module did not tell `{last}`");
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        let new = lines(envoy, seen)?;
+        quiet = if new.is_empty() { quiet + 1 } else { 0 };
+        all.extend(new);
+    }
+    Ok(all)
+}
+
 /// Sends a request through Envoy and waits until the module has been told of its end.
 async fn real_scene(
     envoy: &Envoy,
@@ -278,16 +292,7 @@ async fn real_scene(
         }),
         Err(_) => "client: no answer".to_owned(),
     });
-    // The end is told a moment behind the answer, and the log is written every fiftieth of a second.
-    let started = Instant::now();
-    while !shown.lines.iter().any(|line| line.starts_with("delete: end")) {
-        ensure!(
-            started.elapsed() < Duration::from_secs(10),
-            "the module was not told of the end of the request"
-        );
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        shown.lines.extend(lines(envoy, seen)?);
-    }
+    shown.lines = quiet_lines(envoy, seen, "delete: end").await?;
     let upstream = upstream.take(&case);
     for seen in upstream {
         shown.outside.push(behind(&seen.body, |name| {
