@@ -364,7 +364,7 @@ async fn observe(
             headers: response.headers,
             body: response.body,
             upstream,
-            note: None,
+            ..Observed::default()
         },
         Err(error) => Observed { upstream, ..Observed::broken(format!("{error:#}")) },
     }

@@ -251,6 +251,15 @@ pub(crate) fn expand(
     for run in &runs {
         for step in &run.steps {
             step.check().map_err(problem)?;
+            let elsewhere = [Target::Native, Target::Envoy(Http::V1), Target::Envoy(Http::V2)]
+                .iter()
+                .any(|to| run.runs_on(*to));
+            if elsewhere && step.request.get("simulate").is_some_and(|simulate| !simulate.is_null()) {
+                return Err(problem(
+                    "`simulate` is for simulated proxies alone: add `only: {run: simulated, because: ..}`"
+                        .into(),
+                ));
+            }
             if let Some(name) = left_over(&Value::Object(step.request.clone()), &known_tokens(step)) {
                 return Err(problem(format!(
                     "`${{{name}}}` stands for nothing; the names are subject, client, visitor, now, token.NAME and those of rows"

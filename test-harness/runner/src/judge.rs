@@ -24,7 +24,15 @@ pub fn judge(concrete: &Concrete, observed: &Observed, target: Target) -> Vec<St
         return Vec::new();
     }
     let mut wrong = Vec::new();
+    judge_inside(expect, observed, &mut wrong);
+    // Nobody is there any more to get an answer.
+    let gone = wire.simulate.disconnect_after.is_some();
     match expect.decision {
+        Decision::Allow if gone => {
+            if let (Some(expect), Some(seen)) = (&expect.upstream, &observed.upstream) {
+                judge_upstream(wire, expect, seen, &mut wrong);
+            }
+        }
         Decision::Allow => judge_allowed(wire, expect, observed, &mut wrong),
         Decision::Refuse(reason) => judge_refused(reason, wire, expect, observed, &mut wrong),
     }
@@ -41,6 +49,35 @@ pub(crate) fn answered_by_proxy(expect: &Expect, observed: &Observed) -> bool {
     expect.proxy.as_ref().is_some_and(|proxy| proxy.status.contains(&observed.status))
         && !problem
         && observed.upstream.is_none()
+}
+
+/// What only operators see, where it is seen.
+fn judge_inside(expect: &Expect, observed: &Observed, wrong: &mut Vec<String>) {
+    if let (Some(rule), Some(detail)) = (&expect.rule, &observed.detail)
+        && !detail.contains(rule.as_str())
+    {
+        wrong.push(format!("the rule should be `{rule}`, but operators are told: {detail}"));
+    }
+    let Some(inside) = &observed.inside else { return };
+    for (name, expected) in &expect.metrics {
+        let grew = inside.counters.get(name).copied().unwrap_or(0);
+        if grew != *expected {
+            let others: Vec<_> = inside.counters.keys().map(String::as_str).collect();
+            wrong.push(format!(
+                "the counter {name} should grow by {expected}, grew by {grew}; what grew: {others:?}"
+            ));
+        }
+    }
+    for text in &expect.log {
+        if !inside.log.iter().any(|(_, line)| line.contains(text.as_str())) {
+            wrong.push(format!("no line of the log has `{text}`"));
+        }
+    }
+    for (_, line) in inside.log.iter().filter(|(urgent, _)| *urgent) {
+        if !expect.log.iter().any(|text| line.contains(text.as_str())) {
+            wrong.push(format!("the log has a line that the case does not expect: {line}"));
+        }
+    }
 }
 
 fn judge_allowed(wire: &Wire, expect: &Expect, observed: &Observed, wrong: &mut Vec<String>) {

@@ -144,7 +144,8 @@ impl Driver for Native {
         self.engine.response_edits(&exchange, &mut |edit| apply(edit, &mut headers));
         let body = if wire.method == "HEAD" { Vec::new() } else { body };
         self.traced = Traced { considered: trace.into_considered(), refusal: outcome.err() };
-        Ok(Observed { status, headers, body, upstream, note: None })
+        let detail = self.traced.refusal.as_ref().map(|refusal| refusal.detail.clone());
+        Ok(Observed { status, headers, body, upstream, detail, ..Observed::default() })
     }
 }
 

@@ -4,11 +4,15 @@
 //! does it. Its clock moves only when told. Which worker gets a request is drawn by a seed, so that a run can be
 //! repeated.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use bartizan_host::{Answer, FailurePolicy, LogLevel, Module, Outcome, Protocol, Proxy, Request, Response};
+use bartizan_host::properties::{Attributes, Connection, ConnectionState};
+use bartizan_host::{
+    Answer, FailurePolicy, LogLevel, Module, Outcome, Protocol, Proxy, Request, Response, Worker,
+};
 
 use crate::deployment::{self, Signatures};
 use crate::driver::{Broken, Driver};
@@ -17,7 +21,7 @@ use crate::expand::Target;
 use crate::format::Http;
 use crate::native::EPOCH_S;
 use crate::suite::Prepared;
-use crate::wire::{Observed, Wire};
+use crate::wire::{Inside, Observed, Wire};
 
 /// Worker threads of each proxy, as in the tests with a real Envoy.
 pub const WORKERS: usize = 2;
@@ -113,6 +117,20 @@ impl Simulated {
             body: answer.body().to_vec(),
             upstream,
             note,
+            ..Observed::default()
+        }
+    }
+
+    /// What the filter did beside its answer, since these were its counters.
+    fn inside(&self, before: &BTreeMap<String, u64>) -> Inside {
+        let grown = self.proxy.metrics().counters().into_iter().filter_map(|(name, count)| {
+            let by = count.saturating_sub(before.get(&name).copied().unwrap_or(0));
+            (by > 0).then_some((name, by))
+        });
+        let lines = self.proxy.take_log().into_iter();
+        Inside {
+            counters: grown.collect(),
+            log: lines.map(|line| (line.level >= LogLevel::Warn, line.message)).collect(),
         }
     }
 }
@@ -146,14 +164,64 @@ impl Driver for Simulated {
     }
 
     fn send(&mut self, wire: &Wire) -> Result<Observed, Broken> {
-        let worker = self.proxy.worker(draw(self.settings.seed, wire.number, self.sent));
+        let drawn = draw(self.settings.seed, wire.number, self.sent);
+        let worker = self.proxy.worker(wire.simulate.worker.unwrap_or(drawn));
         self.sent = self.sent.saturating_add(1);
-        let answer = worker.send(request(wire, self.settings.http));
+        let before = self.proxy.metrics().counters();
+        self.proxy.take_log();
+        for fault in &wire.simulate.faults {
+            match fault.nth {
+                Some(nth) => self.proxy.faults().fail_nth(&fault.call, nth, fault.status.into()),
+                None => self.proxy.faults().fail(&fault.call, fault.status.into()),
+            }
+        }
+        let answer = match wire.simulate.disconnect_after {
+            Some(pieces) => leave(&worker, wire, self.settings.http, pieces),
+            None => worker.send(request(wire, self.settings.http)),
+        };
+        let struck = self.proxy.faults().injected();
+        self.proxy.faults().clear();
         if let Some(failure) = worker.failure() {
             self.broken = true;
             return Err(Broken(format!("the module broke: {failure}")));
         }
-        Ok(self.observe(wire, &answer))
+        let idle =
+            wire.simulate.faults.iter().find(|fault| !struck.iter().any(|hit| hit.function == fault.call));
+        if let Some(fault) = idle {
+            return Err(Broken(format!(
+                "the request never calls `{}`, so that fault shows nothing",
+                fault.call
+            )));
+        }
+        let mut observed = self.observe(wire, &answer);
+        observed.inside = Some(self.inside(&before));
+        observed.detail = observed.inside.iter().flat_map(|inside| &inside.log).find_map(|(_, line)| {
+            let (_, detail) = line.strip_prefix("bartizan: refused, ")?.split_once(": ")?;
+            Some(detail.to_owned())
+        });
+        Ok(observed)
+    }
+}
+
+/// Sends a request whose client goes away after some pieces of the body.
+fn leave(worker: &Worker, wire: &Wire, http: Http, pieces: usize) -> Answer {
+    let mut attributes = Attributes::default();
+    let (client, server) = (SocketAddr::new(wire.peer, 50_000), SocketAddr::from(([127, 0, 0, 1], 10_000)));
+    attributes.connection = Some(Connection::new(1, client, server));
+    let mut stream = worker.open_on(attributes, ConnectionState::default(), protocol(http));
+    let body: Vec<&Vec<u8>> = wire.body.iter().flatten().collect();
+    stream.request_headers(&edge::arrived(wire, http), body.is_empty() && wire.trailers.is_empty());
+    for piece in body.into_iter().take(pieces) {
+        stream.request_body(piece.clone(), false);
+    }
+    stream.reset();
+    stream.answer()
+}
+
+const fn protocol(http: Http) -> Protocol {
+    match http {
+        Http::V1 => Protocol::Http1,
+        Http::V2 => Protocol::Http2,
     }
 }
 
@@ -168,12 +236,8 @@ fn draw(seed: u64, run: u32, request: u64) -> usize {
 }
 
 fn request(wire: &Wire, http: Http) -> Request {
-    let protocol = match http {
-        Http::V1 => Protocol::Http1,
-        Http::V2 => Protocol::Http2,
-    };
     let mut request = Request::of(edge::arrived(wire, http))
-        .protocol(protocol)
+        .protocol(protocol(http))
         .peer(SocketAddr::new(wire.peer, 50_000))
         .upstream(response(wire));
     // HTTP/1.1 says `content-length: 0` instead of an empty piece.

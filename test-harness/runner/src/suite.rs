@@ -145,6 +145,19 @@ pub fn find(directory: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The line in which a case is named.
+fn line_of(text: &str, name: &str) -> Option<usize> {
+    let named = |line: &str| {
+        let (before, value) = line.split_once("name:")?;
+        let value = value.trim_start().trim_start_matches(['"', '\'']);
+        let rest = value.strip_prefix(name)?.trim_start_matches(['"', '\'']).trim_start();
+        let ends = rest.is_empty() || rest.starts_with([',', '}', '#']);
+        (ends && before.trim().trim_start_matches('-').trim_start().trim_start_matches('{').is_empty())
+            .then_some(())
+    };
+    text.lines().position(|line| named(line).is_some()).map(|index| index.saturating_add(1))
+}
+
 /// Reads the text of a case file; `file` stands in messages.
 ///
 /// # Errors
@@ -165,7 +178,12 @@ pub fn parse(text: &str, file: &str) -> Result<(Suite, Vec<Run>), Vec<CaseError>
         }
         match expand::expand(file, case, written, &defaults) {
             Ok(mut expanded) => runs.append(&mut expanded),
-            Err(error) => errors.push(error),
+            Err(mut error) => {
+                if let Some(line) = line_of(text, &case.name) {
+                    error.place = format!("{file}:{line}: {}", case.name);
+                }
+                errors.push(error);
+            }
         }
     }
     if runs.is_empty() && errors.is_empty() {
@@ -183,6 +201,17 @@ mod tests {
         let text = "bundle: x\ncases:\n  - {name: a, request: {path: '/${x}'}}\n  - {name: a, request: {path: '/${y}'}}\n";
         let errors = parse(text, "s").unwrap_err();
         assert_eq!(errors.len(), 3, "{errors:?}");
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_case_names_file_line_and_field() {
+        let text = "bundle: x\ncases:\n  - {name: ab, request: {path: /}}\n  - name: a\n    request: {path: '/${x}'}\n";
+        let errors = parse(text, "s").unwrap_err();
+        let [error] = errors.as_slice() else { panic!("{errors:?}") };
+        assert_eq!(error.place, "s:4: a");
+        assert!(error.problem.contains("${x}"), "{error}");
+        let simulated = text.replace("path: '/${x}'", "simulate: {worker: 1}");
+        assert!(parse(&simulated, "s").unwrap_err()[0].to_string().starts_with("s:4: a: `simulate`"));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! A request as bytes, the same for every driver, and what came back.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::format::{Framing, Request};
+use crate::format::{Framing, Request, Simulate};
 
 /// The header by which a driver tells its upstream which run a request belongs to.
 pub const RUN_HEADER: &str = "x-bartizan-case";
@@ -35,6 +36,8 @@ pub struct Wire {
     pub trailers: Lines,
     /// What upstream answers.
     pub answer: WireAnswer,
+    /// What only a simulated proxy does to it.
+    pub simulate: Simulate,
 }
 
 /// What upstream answers.
@@ -61,6 +64,19 @@ pub struct Observed {
     pub upstream: Option<Seen>,
     /// Why there is no answer, or, natively, what the engine tells the operator.
     pub note: Option<String>,
+    /// What operators are told of a refusal, where that is seen.
+    pub detail: Option<String>,
+    /// What only a simulated proxy shows.
+    pub inside: Option<Inside>,
+}
+
+/// What the filter did beside its answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inside {
+    /// By how much its counters grew, those that did.
+    pub counters: BTreeMap<String, u64>,
+    /// What it logged; true: of level warn or above.
+    pub log: Vec<(bool, String)>,
 }
 
 /// A request as upstream saw it.
@@ -151,6 +167,7 @@ pub fn render(request: &Request, number: u32, token: Option<&str>) -> Result<Wir
         chunked: framing == Framing::Chunked || !trailers.is_empty(),
         body,
         trailers,
+        simulate: request.simulate.clone().unwrap_or_default(),
         answer: WireAnswer {
             status: answer.status,
             headers: answer.headers.as_ref().map_or(Ok(Vec::new()), crate::format::HeaderLines::lines)?,

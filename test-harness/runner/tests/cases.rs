@@ -18,11 +18,14 @@ fn root() -> PathBuf {
 }
 
 fn suites() -> Vec<Loaded> {
-    let mut suites = Vec::new();
+    let (mut suites, mut wrong) = (Vec::new(), Vec::<String>::new());
     for place in ["test-harness/cases", "policy-bundles/library"] {
-        suites.append(&mut load_all(&root().join(place)).unwrap_or_default());
+        match load_all(&root().join(place)) {
+            Ok(mut loaded) => suites.append(&mut loaded),
+            Err(errors) => wrong.extend(errors.iter().map(ToString::to_string)),
+        }
     }
-    assert!(!suites.is_empty(), "the files do not read; the test `files` says why");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     suites
 }
 

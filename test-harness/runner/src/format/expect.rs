@@ -25,6 +25,12 @@ pub struct Expect {
     pub upstream: Option<Upstream>,
     /// An answer that the proxy itself may give before the filter sees the request.
     pub proxy: Option<ProxyAnswer>,
+    /// A text in what operators are told of a refusal, where that is seen: natively and simulated.
+    pub rule: Option<String>,
+    /// By how much counters of the filter grew, where that is seen: simulated.
+    pub metrics: BTreeMap<String, u64>,
+    /// Texts that each stand in a line of the log, where that is seen: simulated.
+    pub log: Vec<String>,
 }
 
 /// What the filter decides.
@@ -99,13 +105,21 @@ struct ExpectMap {
     upstream: Option<Upstream>,
     /// An answer that the proxy itself may give before the filter sees the request.
     proxy: Option<ProxyAnswer>,
+    /// A text in what operators are told of a refusal: the rule and its place. Seen natively and simulated.
+    rule: Option<String>,
+    /// By how much counters of the filter grew. Seen simulated.
+    #[serde(default)]
+    metrics: BTreeMap<String, u64>,
+    /// Texts that each stand in a line of the log; other lines of level warn and above are wrong. Seen simulated.
+    #[serde(default)]
+    log: Vec<String>,
 }
 
 fn allow() -> String {
     "allow".into()
 }
 
-text_or_map!(Expect, ExpectMap, "allow, a reason code, or {decision, status, headers, errors, upstream, proxy}", {
+text_or_map!(Expect, ExpectMap, "allow, a reason code, or {decision, status, headers, errors, upstream, proxy, rule, metrics, log}", {
     text => |text| Decision::parse(&text).map(Expect::from),
     map => Expect::from_map,
 });
@@ -119,6 +133,9 @@ impl Expect {
         if map.errors.is_some() && decision == Decision::Allow {
             return Err("an allowed request has no `errors`".into());
         }
+        if map.rule.is_some() && decision == Decision::Allow {
+            return Err("`rule` is the rule that refuses: an allowed request has none".into());
+        }
         Ok(Self {
             decision,
             status: map.status,
@@ -126,13 +143,26 @@ impl Expect {
             errors: map.errors,
             upstream: map.upstream,
             proxy: map.proxy,
+            rule: map.rule,
+            metrics: map.metrics,
+            log: map.log,
         })
     }
 }
 
 impl From<Decision> for Expect {
     fn from(decision: Decision) -> Self {
-        Self { decision, status: None, headers: BTreeMap::new(), errors: None, upstream: None, proxy: None }
+        Self {
+            decision,
+            status: None,
+            headers: BTreeMap::new(),
+            errors: None,
+            upstream: None,
+            proxy: None,
+            rule: None,
+            metrics: BTreeMap::new(),
+            log: Vec::new(),
+        }
     }
 }
 

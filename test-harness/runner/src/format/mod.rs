@@ -9,6 +9,7 @@ mod octets;
 mod only;
 mod placeholder;
 mod request;
+mod simulate;
 mod text_or_map;
 mod token;
 
@@ -24,6 +25,7 @@ pub use expect::{Decision, Expect, HeaderMatch, ProxyAnswer, Upstream};
 pub use octets::{Count, Octets};
 pub use only::{Http, Only, Place, Places};
 pub use request::{Answer, HeaderLines, Request};
+pub use simulate::{Fault, FaultStatus, Simulate};
 pub use token::{Tamper, Token};
 
 /// Why a case file cannot be used.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::body::Body;
 use super::octets::Octets;
 use super::placeholder::{option_or_placeholder, or_placeholder};
+use super::simulate::Simulate;
 use super::token::Token;
 use crate::wire::Lines;
 
@@ -50,6 +51,9 @@ pub struct Request {
     /// What upstream answers, should the request get there.
     #[serde(default, deserialize_with = "option_or_placeholder")]
     pub answer: Option<Answer>,
+    /// What only a simulated proxy can do to it.
+    #[serde(default)]
+    pub simulate: Option<Simulate>,
 }
 
 /// What upstream answers.
