@@ -28,11 +28,11 @@ pub fn judge(concrete: &Concrete, observed: &Observed, target: Target) -> Vec<St
     // Nobody is there any more to get an answer.
     let gone = wire.simulate.disconnect_after.is_some();
     match expect.decision {
-        Decision::Allow if gone => {
-            if let (Some(expect), Some(seen)) = (&expect.upstream, &observed.upstream) {
-                judge_upstream(wire, expect, seen, &mut wrong);
-            }
-        }
+        Decision::Allow if gone => match (&expect.upstream, &observed.upstream) {
+            (Some(expect), Some(seen)) => judge_upstream(wire, expect, seen, &mut wrong),
+            (Some(_), None) => wrong.push("upstream saw nothing before the client went away".into()),
+            (None, _) => {}
+        },
         Decision::Allow => judge_allowed(wire, expect, observed, &mut wrong),
         Decision::Refuse(reason) => judge_refused(reason, wire, expect, observed, &mut wrong),
     }
@@ -340,6 +340,15 @@ mod tests {
         late.upstream.as_mut().unwrap().trailers = vec![(b"x-auth-subject".to_vec(), b"root".to_vec())];
         let [only] = wrong("allow", &late).try_into().unwrap();
         assert!(only.contains("x-auth-subject") && !only.contains("root"), "{only}");
+    }
+
+    #[test]
+    fn what_a_client_that_left_expects_of_upstream_is_judged() {
+        let mut gone = concrete("{upstream: {path: /a}}");
+        gone.wire.simulate.disconnect_after = Some(0);
+        let nothing = Observed::default();
+        assert_eq!(judge(&gone, &nothing, Target::Simulated(crate::format::Http::V1)).len(), 1);
+        assert!(judge(&gone, &allowed(), Target::Simulated(crate::format::Http::V1)).is_empty());
     }
 
     #[test]
