@@ -46,9 +46,9 @@ pub struct Admission<'a> {
 /// A refusal with a reason of this room.
 pub fn admit<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<Admission<'a>, Refusal> {
     let line = check_headers(plan, headers)?;
-    let method = method(line.method)?;
-    let (host, new_authority) = host(line.authority)?;
-    let (raw_path, raw_query) = split_target(line.path);
+    let method = method(line.method.unwrap_or_default())?;
+    let (host, new_authority) = host(line.authority.unwrap_or_default())?;
+    let (raw_path, raw_query) = split_target(line.path.unwrap_or_default());
     if raw_path.len() > plan.max_path_bytes as usize
         || raw_query.is_some_and(|q| q.len() > plan.max_query_bytes as usize)
     {
@@ -80,9 +80,9 @@ pub fn admit<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<Admission<'a
 /// The pseudo-headers (RFC 9113, section 8.3.1; Envoy makes them for HTTP/1.1 too).
 #[derive(Default)]
 struct RequestLine<'a> {
-    method: &'a [u8],
-    authority: &'a [u8],
-    path: &'a [u8],
+    method: Option<&'a [u8]>,
+    authority: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
     odd_names: bool,
 }
 
@@ -109,10 +109,10 @@ fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestL
                     ));
                 }
             };
-            if !field.is_empty() {
+            if field.is_some() {
                 return Err(Refusal::new(Reason::HeaderDuplicate, "a pseudo-header is repeated"));
             }
-            *field = value;
+            *field = Some(value);
             continue;
         }
         count += 1;
@@ -160,10 +160,10 @@ fn check_headers<'a>(plan: &IntakePlan, headers: Headers<'a>) -> Result<RequestL
     if count > plan.max_headers as usize || bytes > plan.max_headers_bytes as usize {
         return Err(Refusal::new(Reason::HeadersTooLarge, format!("{count} headers, {bytes} bytes")));
     }
-    if other_method.is_some_and(|other| !other.eq_ignore_ascii_case(line.method)) {
+    if other_method.is_some_and(|other| !other.eq_ignore_ascii_case(line.method.unwrap_or_default())) {
         return Err(Refusal::new(Reason::HeaderMalformed, "a header asks for another method"));
     }
-    if host.is_some_and(|host| host != line.authority) {
+    if host.is_some_and(|host| host != line.authority.unwrap_or_default()) {
         return Err(Refusal::new(Reason::HeaderDuplicate, "`host` and `:authority` differ"));
     }
     Ok(line)
@@ -355,6 +355,13 @@ mod tests {
     fn upstream_gets_the_canonical_path_with_its_query() {
         let (_, path, new) = admit_pairs(&[(":path", b"/a/../b//c?q=%41")]).unwrap();
         assert_eq!((path.as_str(), new.as_deref()), ("/b/c", Some("/b/c?q=%41")));
+    }
+
+    #[test]
+    fn a_pseudo_header_that_is_empty_may_not_come_again_either() {
+        for name in [":method", ":authority", ":path"] {
+            assert_eq!(admit_pairs(&[(name, b""), (name, b"x")]), Err(Reason::HeaderDuplicate), "{name}");
+        }
     }
 
     #[test]
