@@ -71,7 +71,7 @@ e2e: wasm host-modules ## every behaviour case, hostile input and floods in a re
 	@$(e2e) all $(ARGS)
 	@ENVOY="$$($(tools)/envoy-path.sh)" $(cargo) test -q --test testing -- --ignored
 
-fuzz: ## run each fuzz target for TIME seconds (60)
+fuzz: wasm ## run each fuzz target for TIME seconds (60)
 	@$(tools)/fuzz.sh $(TARGETS)
 
 bench: wasm ## what Bartizan costs per request, beside Envoy's own filters

@@ -38,7 +38,7 @@ TABLE = {
         {"proxy-wasm"},
     ),
     "bartizan-host": (set(), {"bartizan-filter", "proxy-wasm"}),
-    "bartizan-fuzz": ({"bartizan-cases", "bartizan-compiler", "bartizan-engine"}, {"proxy-wasm"}),
+    "bartizan-fuzz": ({"bartizan-cases", "bartizan-compiler", "bartizan-engine", "bartizan-host"}, {"proxy-wasm"}),
     "bartizan-conformance": ({"bartizan-engine"}, {"proxy-wasm"}),
     "bartizan-e2e": ({"bartizan-cases", "bartizan-compiler", "bartizan-engine", "bartizan-host"}, {"proxy-wasm"}),
     "bartizan-bench": (

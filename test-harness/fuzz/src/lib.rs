@@ -13,12 +13,15 @@ pub mod bundle;
 pub mod cases;
 pub mod fixture;
 pub mod form;
+pub mod guest;
 pub mod headers;
 pub mod json;
 pub mod path;
 pub mod plan;
 pub mod query;
+pub mod request;
 pub mod token;
+pub mod wire;
 
 /// A target: its name, which is that of its corpus too, and what it does with an input.
 #[derive(Debug, Clone, Copy)]
@@ -34,10 +37,13 @@ pub const TARGETS: &[Target] = &[
     Target { name: "bundle", run: bundle::run },
     Target { name: "cases", run: cases::run },
     Target { name: "form", run: form::run },
+    Target { name: "guest", run: guest::run },
     Target { name: "headers", run: headers::run },
     Target { name: "json", run: json::run },
     Target { name: "path", run: path::run },
     Target { name: "plan", run: plan::run },
     Target { name: "query", run: query::run },
+    Target { name: "request", run: request::run },
     Target { name: "token", run: token::run },
+    Target { name: "wire", run: wire::run },
 ];
