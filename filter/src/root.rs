@@ -1,6 +1,6 @@
 //! From a plugin configuration to an engine, once per worker and configuration.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use crate::config::{Configuration, SignatureSetting};
-use crate::host::{self, Buffer, Level};
+use crate::host::{self, Buffer, Level, Status};
 use crate::http::Filter;
 use crate::proxy::Proxy;
 use crate::self_test;
@@ -79,6 +79,7 @@ impl Context for Root {}
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         self.counters = Some(Counters::of_vm());
+        let first = is_first();
         match configure(size) {
             Ok(Some(active)) => {
                 {
@@ -109,14 +110,14 @@ impl RootContext for Root {
                 true
             }
             // Whatever was in force stays in force; Envoy refuses the configuration.
-            Err(Problem::Configuration(problem)) => {
+            Err(Problem::Configuration(problem)) if first => {
                 host::log(
                     Level::Error,
                     &format!("bartizan: the plugin configuration cannot be used: {problem}"),
                 );
                 false
             }
-            Err(Problem::Proxy(problem)) => {
+            Err(Problem::Configuration(problem) | Problem::Proxy(problem)) => {
                 host::log(
                     Level::Error,
                     &format!(
@@ -139,13 +140,27 @@ impl RootContext for Root {
     }
 }
 
+/// Whether this VM has never been asked to configure anything.
+fn is_first() -> bool {
+    thread_local! {
+        static ASKED: Cell<bool> = const { Cell::new(false) };
+    }
+    !ASKED.replace(true)
+}
+
 /// Why a configuration cannot be used.
+///
+/// Envoy asks the canary first, a VM of its own for each configuration. What the canary refuses is not put in force; but a
+/// worker that refuses what the canary took runs without the filter (a null handle in
+/// `PluginConfig::createContext`). So only a VM that may be the canary ever refuses, one that is asked for the first time,
+/// and only for what every VM finds alike. All others take the configuration and refuse every request.
+///
+/// What is left: a proxy that does not give the canary the configuration at all, which is then not judged, and is one that
+/// cannot be used, and a worker that is new.
 enum Problem {
-    /// Every VM finds this, the canary first: nothing is put in force.
+    /// Every VM finds this.
     Configuration(String),
-    /// The proxy failed in this VM. The canary may have taken the configuration, and then it is in force: Envoy runs
-    /// a worker that refuses it without the filter (a null handle in `PluginConfig::createContext`). So it is taken,
-    /// and every request is refused.
+    /// The proxy failed in this VM.
     Proxy(String),
 }
 
@@ -168,23 +183,29 @@ fn configure(size: usize) -> Result<Option<Active>, Problem> {
     let settings = configuration.settings;
     let signatures = match settings.signatures {
         SignatureSetting::Wasm => Signatures::Wasm,
-        _ if self_test::passes() => Signatures::Host,
+        SignatureSetting::Auto | SignatureSetting::Host if self_test::passes() => Signatures::Host,
         SignatureSetting::Auto => Signatures::Wasm,
         SignatureSetting::Host => {
-            return Err(Problem::Configuration(
-                "settings.signatures: the proxy's `verify_signature` is missing or failed its self-test; \
-                        set `auto` to fall back to the filter's own"
-                    .into(),
-            ));
+            let problem = "settings.signatures: the proxy's `verify_signature` is missing or failed its self-test; \
+                           set `auto` to fall back to the filter's own";
+            // A function that is missing is missing everywhere; what else it answers may be otherwise elsewhere.
+            return Err(match host::foreign("verify_signature", &[]) {
+                Err(Status::NOT_FOUND) => Problem::Configuration(problem.into()),
+                _ => Problem::Proxy(problem.into()),
+            });
         }
     };
     let secret = |name: &str| std::env::var(name).ok().map(String::into_bytes);
+    // The plan is judged whatever the proxy does about the seed: the canary must not take what no VM can use. With
+    // a made-up seed it is never put in force.
+    let seed = seed();
     let surroundings = Surroundings {
         secret: &secret,
-        seed: seed().map_err(Problem::Proxy)?,
+        seed: seed.as_ref().copied().unwrap_or_default(),
         peer_appended: settings.peer_appended,
     };
     let engine = Engine::load(plan, &surroundings).map_err(|e| format!("plan: {e}"))?;
+    seed.map_err(Problem::Proxy)?;
     Ok(Some(Active { engine: RefCell::new(engine), hold_headers: settings.hold_headers, signatures }))
 }
 

@@ -6,8 +6,7 @@
 /// How many bytes are looked at together: a vector of wasm.
 const WIDE: usize = 16;
 
-/// Whether two texts are the same. Takes as long wherever they differ, which is all that callers need to know: it
-/// is not made to hide anything.
+/// Whether two texts are the same. It is not made to hide where they differ.
 pub(crate) fn same(left: &[u8], right: &[u8]) -> bool {
     let (left, left_end) = left.as_chunks::<WIDE>();
     let (right, right_end) = right.as_chunks::<WIDE>();

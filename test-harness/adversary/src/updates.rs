@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bartizan_host::{Module, Outcome, Proxy, Request, Status, Thread};
+use serde_json::json;
 
-use crate::policy::{Policy, usual};
+use crate::policy::Policy;
 
 /// Workers.
 const WORKERS: usize = 2;
@@ -46,7 +47,7 @@ impl Tally {
 }
 
 /// Two policies, told apart by what they set on responses.
-fn marked(mark: &str) -> Result<String> {
+fn marked(mark: &str, signatures: &str) -> Result<String> {
     let bundle = format!(
         "apiVersion: bartizan/v1\nname: {mark}\n\
          authentication: {{jwt: [{{name: a, issuer: 'https://a.example/', algorithms: [HS256], keys: {{secret: {{env: A}}}}}}]}}\n\
@@ -54,7 +55,17 @@ fn marked(mark: &str) -> Result<String> {
          routes:\n  - {{path: /open, access: public, limits: [few]}}\n  - {{path: /closed, access: authenticated}}\n\
          headers: {{response: {{set: {{x-policy: {mark}}}}}}}\n"
     );
-    Ok(Policy::compile(&bundle, &[])?.configuration(&usual()))
+    let settings = json!({"hold_headers": true, "signatures": signatures});
+    Ok(Policy::compile(&bundle, &[])?.configuration(&settings))
+}
+
+/// Configurations that no VM can use.
+fn unusable(good: &str) -> [String; 3] {
+    [
+        good.replace(r#""env":"A""#, r#""env":"ELSEWHERE""#),
+        good.replace("hold_headers", "hold_header"),
+        "{".into(),
+    ]
 }
 
 /// Lets each call fail in turn, with each of these statuses.
@@ -62,16 +73,25 @@ fn marked(mark: &str) -> Result<String> {
 /// # Errors
 /// With the first fault that leaves a worker unguarded, or under another policy than it should be.
 pub fn run(module: &Module, statuses: &[Status]) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for signatures in ["auto", "host"] {
+        run_with(module, statuses, signatures, &mut tally)
+            .with_context(|| format!("with `signatures: {signatures}`"))?;
+    }
+    Ok(tally)
+}
+
+fn run_with(module: &Module, statuses: &[Status], signatures: &str, tally: &mut Tally) -> Result<()> {
     let marks = ["p0", "p1"];
-    let good = marks.into_iter().map(marked).collect::<Result<Vec<_>>>()?;
+    let good = marks.into_iter().map(|mark| marked(mark, signatures)).collect::<Result<Vec<_>>>()?;
     let configuration = |mark: usize| good.get(mark).map(String::as_str).context("there are two policies");
     let builder = Proxy::builder(module).variable("A", "0123456789abcdef0123456789abcdef").workers(WORKERS);
     let builder =
         builder.vm_id("updates").allow_on_headers_stop_iteration(true).drain_time(std::time::Duration::ZERO);
     let proxy = builder.configuration(configuration(0)?).start()?;
     let mut current = 0;
-    let mut tally = Tally::default();
-    for (function, count) in calls(&proxy, configuration(1)?, configuration(0)?)? {
+    let functions = calls(&proxy, configuration(1)?, configuration(0)?)?;
+    for &(function, count) in &functions {
         tally.functions.insert(function);
         for nth in chosen(count) {
             for &status in statuses {
@@ -109,7 +129,35 @@ pub fn run(module: &Module, statuses: &[Status]) -> Result<Tally> {
             }
         }
     }
-    Ok(tally)
+    for bad in unusable(configuration(current)?) {
+        ensure!(
+            bad != configuration(current)? && proxy.configure(bad.as_str()).is_err(),
+            "the canary refuses what is bad"
+        );
+        for (function, nth, status) in functions.iter().flat_map(|&(function, count)| {
+            chosen(count).flat_map(move |nth| statuses.iter().map(move |&status| (function, nth, status)))
+        }) {
+            match nth {
+                0 => proxy.faults().fail(function, status),
+                nth => proxy.faults().fail_nth(function, nth, status),
+            }
+            let taken = proxy.configure(bad.as_str()).is_ok();
+            proxy.faults().clear();
+            proxy.advance(std::time::Duration::from_secs(1));
+            tally.updates += 1;
+            tally.refused += usize::from(!taken);
+            // Nobody can be under a policy that cannot be used, so who took it refuses everything.
+            let mark = if taken { "none" } else { marks.get(current).copied().unwrap_or_default() };
+            tally.closed += guarded(&proxy, mark, taken).with_context(|| {
+                format!("an update that cannot be used, and `{function}`, call {nth}, answers {status}")
+            })?;
+            if taken {
+                proxy.configure(configuration(current)?).context("an update that nothing disturbs")?;
+                proxy.advance(std::time::Duration::from_secs(1));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Checks that each worker is guarded by a policy, and gives how many refuse everything, where that may be.
