@@ -1,6 +1,6 @@
 //! Which of a bundle's rules its cases ever put to the test, and with which outcome.
 //!
-//! The rules are those of the plan ([`points`] lists them, with the outcomes that each can have); what happened to
+//! The rules are those of the plan (`points` lists them, with the outcomes that each can have); what happened to
 //! them is read from the engine's own trace. Nothing is known here of a single bundle, and a finding of the
 //! trace about a rule that the list does not have is kept as a [`Coverage::strays`]: the two cannot drift apart.
 
