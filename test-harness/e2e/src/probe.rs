@@ -87,8 +87,9 @@ const SCENES: &[(&str, Shape)] = &[
     ("request_headers=close-response", Shape::Bare),
     ("response_headers=close-response", Shape::Bare),
     ("response_headers=close-request", Shape::Bare),
+    // Without a body only: whether the answer of the call or the body comes first is up to the network, and the two orders
+    // end differently.
     ("request_headers=http", Shape::Bare),
-    ("request_headers=http", Shape::Body),
     ("request_headers=grpc", Shape::Bare),
     ("request_headers=grpc-stream", Shape::Bare),
 ];
