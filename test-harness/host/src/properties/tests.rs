@@ -15,6 +15,7 @@ struct Now {
     trailers: Option<HeaderMap>,
     code: Option<u16>,
     done: Option<Duration>,
+    attempts: Option<u32>,
 }
 
 impl Progress for Now {
@@ -55,7 +56,7 @@ impl Progress for Now {
         None
     }
     fn attempts(&self) -> Option<u32> {
-        None
+        self.attempts
     }
 }
 
@@ -424,6 +425,12 @@ fn the_upstream_is_there_once_it_was_chosen() {
         pool_ready: Some(Duration::from_micros(3)),
         ..Upstream::default()
     });
+    assert_eq!(
+        world.get("upstream/address"),
+        Err(Status::NotFound),
+        "no host is chosen before the request goes on"
+    );
+    world.now.attempts = Some(1);
     assert_eq!(
         (world.text("upstream/address"), world.get("upstream/port")),
         (ok("192.0.2.9:8080"), int(8080))
