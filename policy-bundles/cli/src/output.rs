@@ -42,7 +42,7 @@ impl Failure {
     }
 
     pub(crate) fn at(path: &Path, error: &io::Error) -> Self {
-        Self(format!("{}: {}", path.display(), error.to_string().to_lowercase()))
+        Self(format!("{}: {}", shown(path), error.to_string().to_lowercase()))
     }
 }
 
@@ -130,8 +130,30 @@ impl Screen {
     /// Says why a command could not do its work.
     pub(crate) fn complain(&self, what: &str) {
         let head = paint(self.paints_err(), "1;31", "error");
-        self.err(&format!("{head}: {what}\n"));
+        let lines: Vec<String> = what.lines().map(printable).collect();
+        self.err(&format!("{head}: {}\n", lines.join("\n")));
     }
+}
+
+/// A text that cannot steer a terminal: what is invisible there (control characters, and those that turn the direction
+/// of what follows) is written as `\u{1b}`. Names of files and cases come from anybody.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hidden(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    out
+}
+
+/// Whether a character does something to the screen instead of standing on it.
+pub(crate) fn is_hidden(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns
+}
+
+/// A path for people.
+pub(crate) fn shown(path: &Path) -> String {
+    printable(&path.to_string_lossy())
 }
 
 /// A text in a colour, if colours are wanted.
@@ -142,4 +164,16 @@ pub(crate) fn paint(colour: bool, code: &str, text: &str) -> String {
 /// `1 error`, `2 errors`.
 pub(crate) fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_printed_steers_a_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\u{9b}1mc\r\u{202e}d"), "a\\u{1b}[2Jb\\u{9b}1mc\\u{d}\\u{202e}d");
+        assert_eq!(printable("größer, 大 [1]"), "größer, 大 [1]");
+        assert_eq!(shown(Path::new("a\u{7}/b")), "a\\u{7}/b");
+    }
 }

@@ -8,6 +8,7 @@ mod envoy;
 mod found;
 mod json;
 mod junit;
+mod percent;
 mod place;
 mod progress;
 mod request;
@@ -18,8 +19,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::output::{Failure, Outcome, Screen};
+use crate::output::{Failure, Outcome, Screen, shown};
 use coverage::Coverages;
+use percent::Percent;
 use results::{Results, Settings};
 
 const AFTER_HELP: &str = "\
@@ -76,8 +78,8 @@ pub(crate) struct Test {
     #[arg(long)]
     coverage: bool,
     /// The least coverage in percent; below it the command fails. Implies `--coverage`.
-    #[arg(long, value_name = "PERCENT", value_parser = percent)]
-    coverage_threshold: Option<f64>,
+    #[arg(long, value_name = "PERCENT")]
+    coverage_threshold: Option<Percent>,
     /// Lists every case, those that passed too.
     #[arg(short, long)]
     verbose: bool,
@@ -92,12 +94,6 @@ enum Form {
     Json,
     /// For pipelines: the XML that JUnit writes.
     Junit,
-}
-
-fn percent(text: &str) -> Result<f64, String> {
-    let number: f64 =
-        text.trim_end_matches('%').parse().map_err(|_| "not a number from 0 to 100".to_owned())?;
-    if (0.0..=100.0).contains(&number) { Ok(number) } else { Err("not a number from 0 to 100".to_owned()) }
 }
 
 pub(crate) fn run(test: &Test, screen: &Screen) -> Result<Outcome, Failure> {
@@ -124,7 +120,7 @@ fn tested(test: &Test) -> Result<(Results, Coverages), String> {
         filter: test.filter.clone(),
         seed: test.seed,
         coverage: wants_coverage,
-        threshold: test.coverage_threshold,
+        threshold: test.coverage_threshold.clone(),
         ..Settings::default()
     };
     if test.envoy {
@@ -137,21 +133,30 @@ fn tested(test: &Test) -> Result<(Results, Coverages), String> {
 fn report(test: &Test, screen: &Screen, results: &Results, coverages: &Coverages) -> Result<(), Failure> {
     let form = |form: Form, colour: bool| match form {
         Form::Text => text::report(results, coverages, test.verbose, colour),
-        Form::Json => format!("{:#}\n", json::report(results, coverages)),
+        Form::Json => json::report(results, coverages),
         Form::Junit => junit::report(results, coverages),
     };
     let Some(output) = &test.output else {
         return screen.out(&form(test.format, screen.paints_out()));
     };
-    std::fs::write(output, form(test.format, false)).map_err(|error| Failure::at(output, &error))?;
-    screen.out(&form(Form::Text, screen.paints_out()))
+    let written = std::fs::write(output, form(test.format, false));
+    // The results are told in any case: to get them again may take long.
+    screen.out(&form(Form::Text, screen.paints_out()))?;
+    written.map_err(|error| {
+        let (place, why) = (shown(output), error.to_string().to_lowercase());
+        Failure::new(format!(
+            "{place}: the report cannot be written: {why}; give another place with --output"
+        ))
+    })
 }
 
 fn verdict(test: &Test, results: &Results, coverages: &Coverages) -> Outcome {
     let counts = results.counts();
     if counts.errors > 0 || counts.ran() == 0 {
         Outcome::NotRun
-    } else if counts.failed > 0 || test.coverage_threshold.is_some_and(|least| coverages.is_below(least)) {
+    } else if counts.failed > 0
+        || test.coverage_threshold.as_ref().is_some_and(|least| coverages.is_below(least))
+    {
         Outcome::Problems
     } else {
         Outcome::Fine

@@ -11,6 +11,7 @@ mod reasons;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use bartizan_engine::plan::Plan;
 use bartizan_engine::reason::Reason;
@@ -138,10 +139,22 @@ impl Share {
         if self.of == 0 { 100.0 } else { 100.0 * float(self.met) / float(self.of) }
     }
 
+    /// In tenths of a percent, rounded down: a thousand is said of nothing less than everything.
+    #[must_use]
+    pub fn tenths(self) -> usize {
+        self.met.saturating_mul(1000).checked_div(self.of).unwrap_or(1000)
+    }
+
     /// Two shares together.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self { met: self.met.saturating_add(other.met), of: self.of.saturating_add(other.of) }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{} %", self.tenths() / 10, self.tenths() % 10)
     }
 }
 

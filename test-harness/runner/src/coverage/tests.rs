@@ -155,5 +155,8 @@ fn what_happened_is_counted_where_it_belongs() {
 fn shares_are_of_a_hundred() {
     assert!((Share { met: 1, of: 4 }.percent() - 25.0).abs() < 1e-9);
     assert!((Share::default().percent() - 100.0).abs() < 1e-9);
+    assert_eq!(Share { met: 1999, of: 2000 }.to_string(), "99.9 %", "never rounded up");
+    assert_eq!(Share { met: 573, of: 1000 }.to_string(), "57.3 %", "no tenth is lost");
+    assert_eq!(Share::default().to_string(), "100.0 %");
     assert_eq!(Share { met: 1, of: 2 }.and(Share { met: 3, of: 4 }), Share { met: 4, of: 6 });
 }

@@ -8,7 +8,8 @@ use bartizan_cases::suite::Loaded;
 use serde_json::{Value, json};
 
 use super::found::{self, Found, Home};
-use crate::output::paint;
+use super::percent::Percent;
+use crate::output::{paint, printable};
 
 /// The bundles, each with what was met of it.
 #[derive(Debug, Default)]
@@ -58,8 +59,8 @@ impl Coverages {
     }
 
     /// Whether less was met than is wanted. Of no bundle nothing was met.
-    pub(super) fn is_below(&self, least: f64) -> bool {
-        self.bundles.is_empty() || self.whole().percent() < least
+    pub(super) fn is_below(&self, least: &Percent) -> bool {
+        self.bundles.is_empty() || least.is_above(self.whole())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -92,7 +93,7 @@ impl Bundle {
         let plan = self.coverage.plan();
         let head =
             format!("coverage of {} (bundle `{}` revision {})", self.home.name(), plan.name, plan.revision);
-        let _ = writeln!(out, "{}", paint(colour, "1", &head));
+        let _ = writeln!(out, "{}", paint(colour, "1", &printable(&head)));
         for group in Group::ALL {
             let share = self.coverage.share(group);
             if share.of == 0 {
@@ -113,7 +114,8 @@ impl Bundle {
         let (at, name) = (width(&|item| item.at.len()), width(&|item| item.name.chars().count()));
         for item in &items {
             let sides: Vec<String> = item.sides.iter().map(|side| met(side, colour)).collect();
-            let _ = writeln!(out, "    {:at$}  {:name$}  {}", item.at, item.name, sides.join(", "));
+            let (place, what) = (printable(&item.at), printable(&item.name));
+            let _ = writeln!(out, "    {place:at$}  {what:name$}  {}", sides.join(", "));
         }
     }
 
@@ -130,11 +132,12 @@ impl Bundle {
         if unmet.is_empty() {
             return;
         }
-        let _ = writeln!(out, "{} in {}", paint(colour, "1;33", "not covered"), self.home.name());
+        let home = printable(&self.home.name());
+        let _ = writeln!(out, "{} in {home}", paint(colour, "1;33", "not covered"));
         for (item, side) in unmet {
-            let place = self.home.place(&item.at);
+            let place = printable(&self.home.place(&item.at));
             let space = if place.is_empty() { "" } else { "  " };
-            let _ = writeln!(out, "  {place}{space}{}: never {}", item.name, side.word);
+            let _ = writeln!(out, "  {place}{space}{}: never {}", printable(&item.name), side.word);
         }
         out.push('\n');
     }
@@ -179,7 +182,5 @@ fn met(side: &Side, colour: bool) -> String {
 
 fn percent(share: Share, colour: bool) -> String {
     let code = if share.met == share.of { "1;32" } else { "1;33" };
-    // Rounded down: 100 % is said of nothing less.
-    let tenths = (share.percent() * 10.0).floor() / 10.0;
-    paint(colour, code, &format!("{tenths:5.1} %  {} of {}", share.met, share.of))
+    paint(colour, code, &format!("{:>7}  {} of {}", share.to_string(), share.met, share.of))
 }

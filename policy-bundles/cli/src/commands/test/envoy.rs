@@ -15,7 +15,7 @@ use super::coverage::Coverages;
 use super::found::{self, Found};
 use super::place::{self, Order};
 use super::progress::Progress;
-use super::results::{CaseResult, Results, Settings, quoted};
+use super::results::{CaseResult, Results, Settings, option};
 
 /// Runs what was found.
 ///
@@ -32,7 +32,10 @@ pub(super) fn run(
     // Envoy has another working directory in mind than people have.
     let absolute = module.canonicalize().map_err(|error| format!("{}: {error}", module.display()))?;
     settings.place = format!("through {} in {}", module.display(), envoy.display());
-    settings.arguments = format!(" --envoy --envoy-path {}", quoted(&envoy.display().to_string()));
+    settings.arguments = format!(" --envoy{}", option("envoy-path", &envoy.display().to_string()));
+    if let Some(given) = &test.module {
+        settings.arguments += &option("module", &given.display().to_string());
+    }
     let order = Order::of(&found.suites);
     let (mut good, mut cases) = (Vec::new(), Vec::new());
     for suite in &found.suites {

@@ -1,14 +1,32 @@
 //! The report for programs.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::coverage::Coverages;
+use super::percent::Percent;
 use super::results::{CaseResult, Failed, Results, Status};
+use crate::output::is_hidden;
 
-pub(super) fn report(results: &Results, coverages: &Coverages) -> Value {
+/// The report as text. JSON has escapes for the control characters that its writers leave as they are.
+pub(super) fn report(results: &Results, coverages: &Coverages) -> String {
+    let mut out = String::new();
+    for c in format!("{:#}\n", value(results, coverages)).chars() {
+        if c != '\n' && is_hidden(c) {
+            // None of them is above U+FFFF, and they stand in texts alone.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn value(results: &Results, coverages: &Coverages) -> Value {
     let counts = results.counts();
     let settings = &results.settings;
-    let below = settings.threshold.map(|least| coverages.is_below(least));
+    let below = settings.threshold.as_ref().map(|least| coverages.is_below(least));
     json!({
         "directory": settings.directory,
         "place": settings.place,
@@ -26,7 +44,7 @@ pub(super) fn report(results: &Results, coverages: &Coverages) -> Value {
         "cases": results.cases.iter().map(|case| one(results, case)).collect::<Vec<_>>(),
         "coverage": settings.coverage.then(|| json!({
             "percent": coverages.whole().percent(),
-            "threshold": settings.threshold,
+            "threshold": settings.threshold.as_ref().map(Percent::number),
             "below_threshold": below,
             "bundles": coverages.json(),
         })),

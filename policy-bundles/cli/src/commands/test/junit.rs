@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use super::coverage::Coverages;
 use super::results::{CaseResult, Counts, Failed, Results, Status};
+use crate::output::is_hidden;
 
 pub(super) fn report(results: &Results, coverages: &Coverages) -> String {
     let mut counts = results.counts();
-    let below = results.settings.threshold.map(|least| (least, coverages.is_below(least)));
+    let below = results.settings.threshold.as_ref().map(|least| (least, coverages.is_below(least)));
     let mut suites = String::new();
     for (file, cases) in results.files() {
         let of_file = Counts::of(cases.iter().copied());
@@ -22,13 +23,13 @@ pub(super) fn report(results: &Results, coverages: &Coverages) -> String {
         counts.failed += one.failed;
         counts.passed += one.passed;
         suite(&mut suites, "coverage", one, 0.0);
-        let name = format!("at least {least} % of the rules are put to the test");
+        let name = format!("at least {least} of the rules are put to the test");
         let _ =
             writeln!(suites, "    <testcase classname=\"coverage\" name=\"{}\" time=\"0\">", escaped(&name));
         if is_below {
-            let message = format!("{:.1} %", coverages.whole().percent());
+            let message = escaped(&coverages.whole().to_string());
             let text = escaped(&coverages.text(false));
-            let _ = writeln!(suites, "      <failure message=\"{}\">{text}</failure>", escaped(&message));
+            let _ = writeln!(suites, "      <failure message=\"{message}\">{text}</failure>");
         }
         suites += "    </testcase>\n  </testsuite>\n";
     }
@@ -85,7 +86,7 @@ fn told(failed: &Failed, replay: &str) -> String {
     lines.join("\n")
 }
 
-/// A text for XML 1.0, which has no place at all for most control characters.
+/// A text for XML 1.0, which has no place at all for most control characters; as people see it on a screen.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -97,7 +98,7 @@ fn escaped(text: &str) -> String {
             // In an attribute a line break would become a space.
             '\n' => out += "&#10;",
             '\t' => out.push(c),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            c if is_hidden(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => out.extend(c.escape_unicode()),
             c => out.push(c),
         }
     }

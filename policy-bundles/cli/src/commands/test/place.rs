@@ -14,7 +14,7 @@ use super::Test;
 use super::coverage::Coverages;
 use super::found::{self, Found};
 use super::progress::Progress;
-use super::results::{CaseResult, Results, Settings, Status, quoted};
+use super::results::{CaseResult, Results, Settings, Status, option};
 
 /// What the module is called.
 const MODULE: &str = "bartizan.wasm";
@@ -41,7 +41,7 @@ pub(super) fn run(
         settings.place = format!("through {} in a simulated Envoy, seed {}", module.display(), test.seed);
         settings.arguments = format!(" --seed {}", test.seed);
         if let Some(given) = &test.module {
-            settings.arguments += &format!(" --module {}", quoted(&given.display().to_string()));
+            settings.arguments += &option("module", &given.display().to_string());
         }
         Place::Simulated(Simulation::load(&module).inspect_err(|_| progress.end())?)
     };

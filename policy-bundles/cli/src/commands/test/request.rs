@@ -1,8 +1,10 @@
-//! A request as people read it. It is a test's, and all the same it shall not steer the terminal.
+//! A request as people read it.
 
 use bartizan_cases::wire::{RUN_HEADER, Wire};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::output::printable;
 
 /// The most of a body or a value that is shown.
 const SHOWN: usize = 400;
@@ -22,7 +24,8 @@ pub(super) fn lines(wire: &Wire) -> Vec<String> {
     for (name, value) in &wire.trailers {
         lines.push(format!("trailer {}: {}", shown(name), shown(value)));
     }
-    lines
+    // It is a test's, and all the same it shall not steer the terminal.
+    lines.iter().map(|line| printable(line)).collect()
 }
 
 /// What a token says, instead of the token.
@@ -39,8 +42,7 @@ fn token(value: &[u8]) -> Option<String> {
 
 fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let mut shown: String =
-        text.chars().take(SHOWN).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let mut shown: String = text.chars().take(SHOWN).collect();
     if text.chars().nth(SHOWN).is_some() {
         shown.push_str("...");
     }
@@ -61,7 +63,7 @@ mod tests {
         let token = format!("{}.{}.c2ln", part("{\"alg\":\"ES256\"}"), part("{\"sub\":\"anna\"}"));
         let wire = wire::render(&request, 7, Some(&token)).unwrap();
         let told = lines(&wire).join("\n");
-        assert!(told.starts_with("POST /a\u{fffd}[1m on x from 127.0.0.9\n"), "{told}");
+        assert!(told.starts_with("POST /a\\u{1b}[1m on x from 127.0.0.9\n"), "{told}");
         assert!(told.contains("{\"sub\":\"anna\"}") && !told.contains(&token), "{told}");
         assert!(told.contains("body of 5 bytes: hello") && !told.contains(RUN_HEADER), "{told}");
     }

@@ -9,7 +9,9 @@ use bartizan_cases::format::Decision;
 use serde_json::Value;
 
 use super::found::Home;
+use super::percent::Percent;
 use super::request;
+use crate::output::is_hidden;
 
 /// How the command was called.
 #[derive(Debug, Clone, Default)]
@@ -22,7 +24,7 @@ pub(super) struct Settings {
     /// Further arguments that replay the same.
     pub(super) arguments: String,
     pub(super) coverage: bool,
-    pub(super) threshold: Option<f64>,
+    pub(super) threshold: Option<Percent>,
 }
 
 /// Everything that came of a run of the command.
@@ -127,25 +129,44 @@ impl Results {
         files
     }
 
-    /// The command that runs one case as it ran here.
+    /// The command that runs one case as it ran here. It can be pasted into a shell.
     pub(super) fn replay(&self, case: &CaseResult) -> String {
         let Settings { directory, arguments, .. } = &self.settings;
-        let mut command = format!("bartizan test {}", quoted(directory));
+        // What begins with a dash would be an option.
+        let here = if directory.starts_with('-') { "./" } else { "" };
+        let mut command = format!("bartizan test {}", quoted(&format!("{here}{directory}")));
         if !case.case.is_empty() {
-            command += &format!(" --filter {}", quoted(&case.case));
+            command += &option("filter", &case.case);
         }
         command + arguments
     }
 }
 
+/// An option with its value, for a shell.
+pub(super) fn option(name: &str, value: &str) -> String {
+    let between = if value.starts_with('-') { '=' } else { ' ' };
+    format!(" --{name}{between}{}", quoted(value))
+}
+
 /// A word for a shell.
-pub(super) fn quoted(text: &str) -> String {
+fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
+        return text.to_owned();
     }
+    if !text.contains(is_hidden) {
+        return format!("'{}'", text.replace('\'', "'\\''"));
+    }
+    // Characters that steer a terminal have names in this kind of quotes alone.
+    let mut word = "$'".to_owned();
+    for c in text.chars() {
+        match c {
+            '\'' | '\\' => word.extend(['\\', c]),
+            c if is_hidden(c) => word += &format!("\\u{:04x}", u32::from(c)),
+            c => word.push(c),
+        }
+    }
+    word + "'"
 }
 
 impl CaseResult {
@@ -194,7 +215,10 @@ impl Failed {
         let reason = problem.as_ref().and_then(|p| p.get("reason")?.as_str());
         let decision = match (reason, observed.status) {
             (Some(reason), status) => format!("{reason}, {status}"),
-            (None, 0) => "no answer".to_owned(),
+            (None, 0) => match &observed.note {
+                Some(note) => format!("no answer: {note}"),
+                None => "no answer".to_owned(),
+            },
             (None, status) if observed.upstream.is_some() => format!("allow, {status}"),
             (None, status) => status.to_string(),
         };
@@ -216,7 +240,7 @@ impl Failed {
             request: request::lines(sent),
             expected,
             got: format!("{decision}; {upstream}"),
-            problems: problems.iter().filter(|problem| !problem.starts_with("note: ")).cloned().collect(),
+            problems: problems.clone(),
             considered: considered
                 .map(|c| [c.room.name().to_owned(), home.place(&c.at), c.what.clone()])
                 .collect(),
@@ -234,5 +258,8 @@ mod tests {
         assert_eq!(quoted("my-policy/tests"), "my-policy/tests");
         assert_eq!(quoted("what it's for"), "'what it'\\''s for'");
         assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("a\u{1b}[1m's \\\n"), "$'a\\u001b[1m\\'s \\\\\\u000a'");
+        assert_eq!(option("filter", "-1 is refused"), " --filter='-1 is refused'");
+        assert_eq!(option("filter", "one"), " --filter one");
     }
 }

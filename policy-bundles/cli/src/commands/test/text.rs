@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::coverage::Coverages;
 use super::results::{CaseResult, Counts, Failed, Results, Status};
-use crate::output::{count, paint};
+use crate::output::{count, paint, printable};
 
 const GREEN: &str = "1;32";
 const RED: &str = "1;31";
@@ -16,7 +16,7 @@ pub(super) fn report(results: &Results, coverages: &Coverages, verbose: bool, co
     let mut out = String::new();
     for (file, cases) in results.files() {
         let counts = Counts::of(cases.iter().copied());
-        let _ = writeln!(out, "{} {file}: {}", word(counts, colour), counted(counts));
+        let _ = writeln!(out, "{} {}: {}", word(counts, colour), printable(file), counted(counts));
         for case in cases.iter().filter(|case| verbose && !case.case.is_empty()) {
             let _ = writeln!(out, "  {} {}", status(&case.status, colour), printable(&case.name()));
         }
@@ -76,7 +76,8 @@ fn counted(counts: Counts) -> String {
 }
 
 fn failure(out: &mut String, results: &Results, case: &CaseResult, failed: &Failed, colour: bool) {
-    let _ = writeln!(out, "\n{} {}: {}", paint(colour, RED, "FAIL"), case.place(), printable(&case.name()));
+    let place = printable(&case.place());
+    let _ = writeln!(out, "\n{} {place}: {}", paint(colour, RED, "FAIL"), printable(&case.name()));
     let mut line = |head: &str, text: &str| {
         let _ = writeln!(out, "  {head:9} {}", printable(text));
     };
@@ -111,7 +112,7 @@ fn failure(out: &mut String, results: &Results, case: &CaseResult, failed: &Fail
 
 fn error(out: &mut String, case: &CaseResult, why: &str, colour: bool) {
     let name = if case.case.is_empty() { String::new() } else { format!(": {}", printable(&case.name())) };
-    let _ = writeln!(out, "\n{} {}{name}", paint(colour, RED, "ERROR"), case.place());
+    let _ = writeln!(out, "\n{} {}{name}", paint(colour, RED, "ERROR"), printable(&case.place()));
     for text in why.lines() {
         let _ = writeln!(out, "  {}", printable(text));
     }
@@ -141,7 +142,7 @@ fn skipped(out: &mut String, results: &Results, colour: bool) {
 fn summary(out: &mut String, results: &Results, coverages: &Coverages, colour: bool) {
     let counts = results.counts();
     let settings = &results.settings;
-    let below = settings.threshold.filter(|least| coverages.is_below(*least));
+    let below = settings.threshold.as_ref().filter(|least| coverages.is_below(least));
     let bad = counts.failed > 0 || counts.errors > 0 || counts.ran() == 0 || below.is_some();
     let cases = count(counts.all(), "case");
     let seconds = results.took.as_secs_f64();
@@ -150,11 +151,10 @@ fn summary(out: &mut String, results: &Results, coverages: &Coverages, colour: b
         let _ = writeln!(out, "\nno case was run: each one is left out here, and an empty run shows nothing");
     }
     if let Some(least) = below {
-        let share = coverages.whole();
         let _ = writeln!(
             out,
-            "the coverage is {:.1} %, below the {least} % that are wanted; cases for what is not covered raise it",
-            (share.percent() * 10.0).floor() / 10.0
+            "the coverage is {}, below the {least} that are wanted; cases for what is not covered raise it",
+            coverages.whole()
         );
     }
     let (word, code) = if bad { ("FAILED", RED) } else { ("PASSED", GREEN) };
@@ -163,11 +163,6 @@ fn summary(out: &mut String, results: &Results, coverages: &Coverages, colour: b
         "{} {cases}: {}; {requests} {}, {seconds:.1} s",
         paint(colour, code, word),
         counted(counts),
-        settings.place
+        printable(&settings.place)
     );
-}
-
-/// What a case says is somebody's: it shall not steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

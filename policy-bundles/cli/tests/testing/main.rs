@@ -4,6 +4,8 @@
 
 #![expect(clippy::panic, reason = "a helper of tests that cannot do its work must fail the test")]
 
+mod reports;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -211,7 +213,7 @@ fn pipelines_get_junit_in_a_file_and_text_on_the_screen() {
         (Some(5), Some(2), Some(1), Some(0))
     );
     let named = |name: &str| whole.descendants().find(|node| node.attribute("name") == Some(name));
-    let wrong = named("<wrong> & \u{fffd}[1m").unwrap_or_else(|| panic!("{text}"));
+    let wrong = named("<wrong> & \\u{1b}[1m").unwrap_or_else(|| panic!("{text}"));
     assert_eq!(wrong.attribute("line"), None, "a name with escapes is not looked for");
     let failure = wrong.first_element_child();
     assert_eq!(
@@ -294,7 +296,12 @@ fn exit_codes_are_as_documented() {
     let envoyless = bartizan(&[&good, "--envoy", "--envoy-path", "/nonexistent/envoy"]);
     assert_eq!(envoyless.status.code(), Some(2));
     assert!(err(&envoyless).contains("no Envoy at /nonexistent/envoy; give one with --envoy-path FILE"));
-    assert_eq!(bartizan(&[&good, "--native", "-o", "/nonexistent/report"]).status.code(), Some(3));
+    for directory in [&good, &bad] {
+        let unwritten = bartizan(&[directory, "--native", "-o", "/nonexistent/report"]);
+        assert_eq!(unwritten.status.code(), Some(3));
+        assert!(err(&unwritten).contains("/nonexistent/report: the report cannot be written: no such file"));
+        assert!(out(&unwritten).contains("ED "), "the results are told all the same: {}", out(&unwritten));
+    }
 }
 
 #[test]
