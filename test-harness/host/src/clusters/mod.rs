@@ -7,6 +7,8 @@
 mod answer;
 mod callouts;
 mod grpc;
+mod grpc_calls;
+mod http_calls;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -14,8 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use self::answer::{Answer, Step};
-pub use self::callouts::{Callouts, Delivery, Event, HttpCall};
+pub use self::callouts::{Callouts, Delivery, Event};
 pub(crate) use self::grpc::status_of_http;
+pub use self::http_calls::HttpCall;
 use crate::headers::HeaderMap;
 use crate::pairs::Pairs;
 
