@@ -86,7 +86,7 @@ pub(super) struct Open {
     pub(super) context: u32,
     pub(super) cluster: Vec<u8>,
     pub(super) headers: HeaderMap,
-    /// When the last step planned so far takes place; the answers of a stream follow each other.
+    /// When the last step of a stream planned so far takes place; its answers follow each other.
     pub(super) until: Duration,
     pub(super) metadata_sent: bool,
     /// The module said that it has no more messages.
@@ -187,13 +187,13 @@ impl Callouts {
         context: u32,
         cluster: &[u8],
         headers: HeaderMap,
-        until: Duration,
+        now: Duration,
     ) {
         let open = Open {
             context,
             cluster: cluster.to_vec(),
             headers,
-            until,
+            until: now,
             metadata_sent: false,
             local_closed: false,
             remote_ending: false,

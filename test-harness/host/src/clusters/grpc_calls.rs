@@ -38,13 +38,11 @@ impl Callouts {
         timeout_milliseconds: u32,
         now: Duration,
     ) -> Result<u32, Status> {
-        let cluster = self.grpc_cluster(service)?;
-        let token = self.next(CallKind::Grpc);
         let headers = grpc::request_headers(service_name, method_name, metadata);
         let timeout = (timeout_milliseconds > 0).then(|| Duration::from_millis(timeout_milliseconds.into()));
         let seen = Call {
             kind: CallKind::Grpc,
-            headers: headers.clone(),
+            headers,
             body: message.to_vec(),
             trailers: Pairs::new(),
             end_of_stream: true,
@@ -52,7 +50,7 @@ impl Callouts {
             at: now,
             number: 0,
         };
-        let answer = self.ask_grpc(context, token, &cluster, seen, now)?;
+        let (token, answer) = self.begin(context, service, seen)?;
         let deadline = timeout.map(|timeout| now.saturating_add(timeout));
         let end =
             grpc::unary_end(answer, now).filter(|(at, _)| deadline.is_none_or(|deadline| *at <= deadline));
@@ -60,7 +58,6 @@ impl Callouts {
             let message = grpc::with_details(TIMED_OUT.as_bytes(), "response_timeout");
             deadline.map(|at| (at, Event::GrpcClose { status: grpc::UNAVAILABLE, message }))
         });
-        self.remember(token, context, &cluster, headers, end.as_ref().map_or(now, |(at, _)| *at));
         if let Some((at, event)) = end {
             self.plan(at, context, token, event, After::Forget);
         }
@@ -80,12 +77,8 @@ impl Callouts {
         metadata: &[(Vec<u8>, Vec<u8>)],
         now: Duration,
     ) -> Result<u32, Status> {
-        let cluster = self.grpc_cluster(service)?;
-        let token = self.next(CallKind::GrpcStream);
         let headers = grpc::request_headers(service_name, method_name, metadata);
-        let seen = stream_call(headers.clone(), &[], false, now);
-        let answer = self.ask_grpc(context, token, &cluster, seen, now)?;
-        self.remember(token, context, &cluster, headers, now);
+        let (token, answer) = self.begin(context, service, stream_call(headers, &[], false, now))?;
         self.plan_stream(token, answer, now);
         Ok(token)
     }
@@ -146,6 +139,17 @@ impl Callouts {
         }
     }
 
+    /// How a call begins, unary or stream: its cluster is found, a token taken, the upstream asked. Then the call is under
+    /// way, and what the upstream answers is still to be planned.
+    fn begin(&mut self, context: u32, service: &[u8], seen: Call) -> Result<(u32, Answer), Status> {
+        let cluster = self.grpc_cluster(service)?;
+        let token = self.next(seen.kind);
+        let (headers, now) = (seen.headers.clone(), seen.at);
+        let answer = self.ask_grpc(context, token, &cluster, seen)?;
+        self.remember(token, context, &cluster, headers, now);
+        Ok((token, answer))
+    }
+
     /// The cluster that a gRPC service names. A bare name is tried only if the bytes are no protobuf message, which
     /// is the order in Envoy.
     fn grpc_cluster(&self, service: &[u8]) -> Result<Vec<u8>, Status> {
@@ -160,15 +164,8 @@ impl Callouts {
     }
 
     /// Asks a cluster; if the call fails inside of Envoy, plans the close that the module gets nevertheless.
-    fn ask_grpc(
-        &mut self,
-        context: u32,
-        token: u32,
-        cluster: &[u8],
-        seen: Call,
-        now: Duration,
-    ) -> Result<Answer, Status> {
-        let stream = seen.kind == CallKind::GrpcStream;
+    fn ask_grpc(&mut self, context: u32, token: u32, cluster: &[u8], seen: Call) -> Result<Answer, Status> {
+        let (stream, now) = (seen.kind == CallKind::GrpcStream, seen.at);
         let message = match self.clusters.ask(cluster, seen) {
             Some(answer) if !answer.immediate => return Ok(answer),
             Some(_) if stream => {

@@ -69,17 +69,17 @@ impl Callouts {
         let deadline = timeout.map(|timeout| now.saturating_add(timeout));
         // The first step decides: a response is one piece here.
         let step = answer.steps.into_iter().next().map(|(delay, step)| (now.saturating_add(delay), step));
-        let (at, event) = match (step, deadline) {
-            (Some((at, _)), Some(deadline)) if deadline < at => (deadline, http_local_reply(504, TIMED_OUT)),
-            (None, Some(deadline)) => (deadline, http_local_reply(504, TIMED_OUT)),
-            (None, None) => {
-                self.remember(token, context, call.cluster, HeaderMap::new(HeaderKind::Request), now);
-                return Ok(token);
+        let told = match (step, deadline) {
+            (Some((at, _)), Some(deadline)) if deadline < at => {
+                Some((deadline, http_local_reply(504, TIMED_OUT)))
             }
-            (Some((at, step)), _) => (at, http_event(step, at.saturating_sub(now))),
+            (Some((at, step)), _) => Some((at, http_event(step, at.saturating_sub(now)))),
+            (None, deadline) => deadline.map(|deadline| (deadline, http_local_reply(504, TIMED_OUT))),
         };
-        self.remember(token, context, call.cluster, HeaderMap::new(HeaderKind::Request), at);
-        self.plan(at, context, token, event, After::Forget);
+        self.remember(token, context, call.cluster, HeaderMap::new(HeaderKind::Request), now);
+        if let Some((at, event)) = told {
+            self.plan(at, context, token, event, After::Forget);
+        }
         Ok(token)
     }
 }
