@@ -174,5 +174,54 @@ fn walk(
             }
         }
     }
+    if *requests == 0 {
+        return Err(
+            "no request was sent, so the case shows nothing; give it a step that sends one".to_owned()
+        );
+    }
     Ok(Verdict::Passed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A place that lets everything through.
+    struct Open;
+
+    impl Driver for Open {
+        fn target(&self) -> Target {
+            Target::Native
+        }
+
+        fn fresh(&mut self) -> Result<(), Broken> {
+            Ok(())
+        }
+
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn wait(&mut self, _: Duration) {}
+
+        fn send(&mut self, wire: &Wire) -> Result<Observed, Broken> {
+            let (method, path) = (wire.method.clone(), wire.path.clone());
+            let upstream = Some(crate::wire::Seen { method, path, ..Default::default() });
+            Ok(Observed { status: 200, body: b"ok".to_vec(), upstream, ..Observed::default() })
+        }
+    }
+
+    #[test]
+    fn a_run_without_requests_does_not_pass() {
+        let bundle = "{apiVersion: bartizan/v1, name: x, routes: [{path: /, access: public, limits: []}]}";
+        let text = format!("bundle: {{text: '{bundle}'}}\ncases: [{{name: a}}]\n");
+        let (suite, runs) = crate::suite::parse(&text, "s").unwrap();
+        let mut empty = runs[0].clone();
+        let (path, file) = (std::path::PathBuf::new(), "s".into());
+        let mint = crate::suite::Loaded { path, file, suite, runs }.prepare().unwrap().mint;
+        assert!(matches!(run(&mut Open, &empty, 1, &mint).verdict, Verdict::Passed));
+        empty.steps.clear();
+        let ran = run(&mut Open, &empty, 1, &mint);
+        assert!(matches!(ran.verdict, Verdict::Error(_)), "{ran:?}");
+    }
 }

@@ -25,14 +25,12 @@ pub fn judge(concrete: &Concrete, observed: &Observed, target: Target) -> Vec<St
     }
     let mut wrong = Vec::new();
     judge_inside(expect, observed, &mut wrong);
-    // Nobody is there any more to get an answer.
-    let gone = wire.simulate.disconnect_after.is_some();
+    judge_told(wire, expect, observed, target, &mut wrong);
     match expect.decision {
-        Decision::Allow if gone => match (&expect.upstream, &observed.upstream) {
-            (Some(expect), Some(seen)) => judge_upstream(wire, expect, seen, &mut wrong),
-            (Some(_), None) => wrong.push("upstream saw nothing before the client went away".into()),
-            (None, _) => {}
-        },
+        // Nobody is there any more to get an answer.
+        Decision::Allow if wire.simulate.disconnect_after.is_some() => {
+            judge_gone(wire, expect, observed, &mut wrong);
+        }
         Decision::Allow => judge_allowed(wire, expect, observed, &mut wrong),
         Decision::Refuse(reason) => judge_refused(reason, wire, expect, observed, &mut wrong),
     }
@@ -51,13 +49,38 @@ pub(crate) fn answered_by_proxy(expect: &Expect, observed: &Observed) -> bool {
         && observed.upstream.is_none()
 }
 
-/// What only operators see, where it is seen.
-fn judge_inside(expect: &Expect, observed: &Observed, wrong: &mut Vec<String>) {
-    if let (Some(rule), Some(detail)) = (&expect.rule, &observed.detail)
-        && !detail.contains(rule.as_str())
-    {
-        wrong.push(format!("the rule should be `{rule}`, but operators are told: {detail}"));
+/// What operators are told of the decision. A real Envoy does not show it: its log says nothing of requests at the level
+/// that is deployed.
+fn judge_told(wire: &Wire, expect: &Expect, observed: &Observed, target: Target, wrong: &mut Vec<String>) {
+    if matches!(target, Target::Envoy(_)) {
+        return;
     }
+    match (expect.decision, observed.reason.as_deref()) {
+        (Decision::Allow, Some(told)) => {
+            wrong.push(format!("expected allow, but operators are told that it is refused: {told}"));
+        }
+        (Decision::Refuse(reason), Some(told)) if told != reason.code() => {
+            wrong.push(format!("expected {}, but operators are told: {told}", reason.code()));
+        }
+        // Where the log itself is made to fail, nobody is told anything.
+        (Decision::Refuse(reason), None) if !wire.simulate.faults.iter().any(|f| f.call == "proxy_log") => {
+            wrong.push(format!("expected {}, but operators are told of no refusal", reason.code()));
+        }
+        _ => {}
+    }
+    match (&expect.rule, &observed.detail) {
+        (Some(rule), Some(detail)) if !detail.contains(rule.as_str()) => {
+            wrong.push(format!("the rule should be `{rule}`, but operators are told: {detail}"));
+        }
+        (Some(rule), None) => {
+            wrong.push(format!("the rule should be `{rule}`, but operators are told of none"));
+        }
+        _ => {}
+    }
+}
+
+/// What only a simulation shows.
+fn judge_inside(expect: &Expect, observed: &Observed, wrong: &mut Vec<String>) {
     let Some(inside) = &observed.inside else { return };
     for (name, expected) in &expect.metrics {
         let grew = inside.counters.get(name).copied().unwrap_or(0);
@@ -80,6 +103,19 @@ fn judge_inside(expect: &Expect, observed: &Observed, wrong: &mut Vec<String>) {
     }
 }
 
+/// A request that was let through, and whose client went away.
+fn judge_gone(wire: &Wire, expect: &Expect, observed: &Observed, wrong: &mut Vec<String>) {
+    if observed.status != 0 {
+        let (status, reason) = (observed.status, reason_of(observed));
+        wrong.push(format!("expected allow until the client went away, got {status}{reason}"));
+    }
+    match (&expect.upstream, &observed.upstream) {
+        (Some(expect), Some(seen)) => judge_upstream(wire, expect, seen, wrong),
+        (Some(_), None) => wrong.push("upstream saw nothing before the client went away".into()),
+        (None, _) => {}
+    }
+}
+
 fn judge_allowed(wire: &Wire, expect: &Expect, observed: &Observed, wrong: &mut Vec<String>) {
     let status = expect.status.unwrap_or(wire.answer.status);
     if observed.status != status {
@@ -95,12 +131,10 @@ fn judge_allowed(wire: &Wire, expect: &Expect, observed: &Observed, wrong: &mut 
         return;
     };
     let bodiless = wire.method == "HEAD" || matches!(status, 204 | 304);
-    if !bodiless && observed.body != wire.answer.body {
-        wrong.push(format!(
-            "the client got {} bytes of body, upstream sent {}",
-            observed.body.len(),
-            wire.answer.body.len()
-        ));
+    let body = if bodiless { &[][..] } else { &wire.answer.body };
+    if observed.body != body {
+        let (got, sent) = (observed.body.len(), body.len());
+        wrong.push(format!("the client got {got} bytes of body, and should get {sent}"));
     }
     judge_upstream(wire, expect.upstream.as_ref().unwrap_or(&Upstream::default()), seen, wrong);
 }
@@ -145,6 +179,8 @@ fn judge_refused(reason: Reason, wire: &Wire, expect: &Expect, observed: &Observ
     }
     if wire.method != "HEAD" {
         judge_problem(reason, expect, observed, wrong);
+    } else if !observed.body.is_empty() {
+        wrong.push(format!("an answer to HEAD has no body, got `{}`", show(&observed.body)));
     }
     let mut needs = |name: &str, good: &dyn Fn(&[u8]) -> bool| match one(&observed.headers, name) {
         Some(value) if good(value) => {}
@@ -253,11 +289,17 @@ fn show(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::Request;
+    use crate::format::{Http, Request};
     use bartizan_engine::refusal::Refusal;
 
+    const SIMULATED: Target = Target::Simulated(Http::V1);
+
     fn concrete(expect: &str) -> Concrete {
-        let request = Request::parse("{path: /a}", "t").unwrap();
+        concrete_of("{path: /a}", expect)
+    }
+
+    fn concrete_of(request: &str, expect: &str) -> Concrete {
+        let request = Request::parse(request, "t").unwrap();
         Concrete {
             wire: crate::wire::render(&request, 1, None).unwrap(),
             expect: serde_saphyr::from_str(expect).unwrap(),
@@ -268,7 +310,8 @@ mod tests {
         let mut lines: Lines = vec![(b"content-type".to_vec(), b"application/problem+json".to_vec())];
         lines.extend(headers.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())));
         let body = Refusal::new(reason, "").problem().into_bytes();
-        Observed { status: reason.status(), headers: lines, body, ..Observed::default() }
+        let told = Some(reason.code().to_owned());
+        Observed { status: reason.status(), headers: lines, body, reason: told, ..Observed::default() }
     }
 
     fn allowed() -> Observed {
@@ -347,8 +390,75 @@ mod tests {
         let mut gone = concrete("{upstream: {path: /a}}");
         gone.wire.simulate.disconnect_after = Some(0);
         let nothing = Observed::default();
-        assert_eq!(judge(&gone, &nothing, Target::Simulated(crate::format::Http::V1)).len(), 1);
-        assert!(judge(&gone, &allowed(), Target::Simulated(crate::format::Http::V1)).is_empty());
+        assert_eq!(judge(&gone, &nothing, SIMULATED).len(), 1);
+        let seen = Observed { upstream: allowed().upstream, ..Observed::default() };
+        assert!(judge(&gone, &seen, SIMULATED).is_empty());
+    }
+
+    #[test]
+    fn a_refusal_is_none_the_less_one_because_the_client_left() {
+        let left = |expect| {
+            let mut left = concrete(expect);
+            left.wire.simulate.disconnect_after = Some(1);
+            left
+        };
+        let early = refused(Reason::RouteUnknown, &[]);
+        assert!(!judge(&left("allow"), &early, SIMULATED).is_empty());
+        assert_eq!(judge(&left("route-unknown"), &early, SIMULATED), Vec::<String>::new());
+        assert!(!judge(&left("route-unknown"), &Observed::default(), SIMULATED).is_empty());
+        // The proxy's own answer is no answer of upstream either.
+        let own = Observed { status: 413, ..Observed::default() };
+        assert!(!judge(&left("allow"), &own, SIMULATED).is_empty());
+    }
+
+    #[test]
+    fn a_refused_head_request_is_judged_by_what_operators_are_told() {
+        let head = |expect| concrete_of("{path: /a, method: HEAD}", expect);
+        let mut answer = refused(Reason::RouteUnknown, &[]);
+        answer.body.clear();
+        assert_eq!(judge(&head("route-unknown"), &answer, SIMULATED), Vec::<String>::new());
+        // Another reason with the same status.
+        answer.status = Reason::PathAmbiguous.status();
+        answer.reason = Some(Reason::PathAmbiguous.code().to_owned());
+        for target in [Target::Native, SIMULATED] {
+            assert_eq!(judge(&head("path-malformed"), &answer, target).len(), 1, "{target}");
+        }
+        answer.reason = None;
+        assert_eq!(judge(&head("path-malformed"), &answer, SIMULATED).len(), 1);
+        assert!(judge(&head("path-malformed"), &answer, Target::Envoy(Http::V1)).is_empty());
+        answer.reason = Some(Reason::PathMalformed.code().to_owned());
+        answer.body = b"{}".to_vec();
+        assert_eq!(judge(&head("path-malformed"), &answer, SIMULATED).len(), 1);
+    }
+
+    #[test]
+    fn a_head_request_that_is_let_through_gets_no_body() {
+        let head = concrete_of("{path: /a, method: HEAD}", "allow");
+        let mut answer = allowed();
+        answer.upstream.as_mut().unwrap().method = "HEAD".into();
+        assert_eq!(judge(&head, &answer, SIMULATED).len(), 1);
+        answer.body.clear();
+        assert!(judge(&head, &answer, SIMULATED).is_empty());
+    }
+
+    #[test]
+    fn a_rule_of_which_nobody_is_told_is_missed_where_operators_are_heard() {
+        let mut answer = refused(Reason::RouteUnknown, &[]);
+        let expect = "{decision: route-unknown, rule: no route}";
+        for target in [Target::Native, SIMULATED] {
+            assert_eq!(judge(&concrete(expect), &answer, target).len(), 1, "{target}");
+        }
+        assert!(judge(&concrete(expect), &answer, Target::Envoy(Http::V1)).is_empty());
+        answer.detail = Some("no route has this path".into());
+        assert!(judge(&concrete(expect), &answer, SIMULATED).is_empty());
+        answer.detail = Some("another".into());
+        assert_eq!(judge(&concrete(expect), &answer, SIMULATED).len(), 1);
+    }
+
+    #[test]
+    fn a_request_that_upstream_answers_and_operators_are_told_to_be_refused_is_wrong() {
+        let both = Observed { reason: Some("token-missing".into()), ..allowed() };
+        assert_eq!(wrong("allow", &both).len(), 1);
     }
 
     #[test]
@@ -382,9 +492,9 @@ mod tests {
     fn an_answer_of_the_proxy_counts_only_there_and_only_as_a_refusal() {
         let expect = "{decision: header-malformed, proxy: {status: [400], because: codec}}";
         let bare = Observed { status: 400, ..Observed::default() };
-        assert!(judge(&concrete(expect), &bare, Target::Envoy(crate::format::Http::V1)).is_empty());
+        assert!(judge(&concrete(expect), &bare, Target::Envoy(Http::V1)).is_empty());
         assert!(!judge(&concrete(expect), &bare, Target::Native).is_empty());
         let seen = Observed { upstream: Some(Seen::default()), ..bare };
-        assert!(!judge(&concrete(expect), &seen, Target::Envoy(crate::format::Http::V1)).is_empty());
+        assert!(!judge(&concrete(expect), &seen, Target::Envoy(Http::V1)).is_empty());
     }
 }

@@ -144,8 +144,10 @@ impl Driver for Native {
         self.engine.response_edits(&exchange, &mut |edit| apply(edit, &mut headers));
         let body = if wire.method == "HEAD" { Vec::new() } else { body };
         self.traced = Traced { considered: trace.into_considered(), refusal: outcome.err() };
-        let detail = self.traced.refusal.as_ref().map(|refusal| refusal.detail.clone());
-        Ok(Observed { status, headers, body, upstream, detail, ..Observed::default() })
+        let refusal = self.traced.refusal.as_ref();
+        let reason = refusal.map(|refusal| refusal.reason.code().to_owned());
+        let detail = refusal.map(|refusal| refusal.detail.clone());
+        Ok(Observed { status, headers, body, upstream, reason, detail, ..Observed::default() })
     }
 }
 

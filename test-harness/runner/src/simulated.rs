@@ -195,10 +195,11 @@ impl Driver for Simulated {
         }
         let mut observed = self.observe(wire, &answer);
         observed.inside = Some(self.inside(&before));
-        observed.detail = observed.inside.iter().flat_map(|inside| &inside.log).find_map(|(_, line)| {
-            let (_, detail) = line.strip_prefix("bartizan: refused, ")?.split_once(": ")?;
-            Some(detail.to_owned())
+        let told = observed.inside.iter().flat_map(|inside| &inside.log).find_map(|(_, line)| {
+            let (reason, detail) = line.strip_prefix("bartizan: refused, ")?.split_once(": ")?;
+            Some((reason.to_owned(), detail.to_owned()))
         });
+        (observed.reason, observed.detail) = told.unzip();
         Ok(observed)
     }
 }

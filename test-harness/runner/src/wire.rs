@@ -62,9 +62,11 @@ pub struct Observed {
     pub body: Vec<u8>,
     /// What upstream saw, if the request got there.
     pub upstream: Option<Seen>,
-    /// Why there is no answer, or, natively, what the engine tells the operator.
+    /// Why there is no answer.
     pub note: Option<String>,
-    /// What operators are told of a refusal, where that is seen.
+    /// The code of the reason for which operators are told that the request is refused, where that is seen.
+    pub reason: Option<String>,
+    /// What else operators are told of a refusal, where that is seen.
     pub detail: Option<String>,
     /// What only a simulated proxy shows.
     pub inside: Option<Inside>,

@@ -15,6 +15,7 @@ mod token;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -184,7 +185,7 @@ pub struct Row {
 pub struct Step {
     /// How often the request is sent; each must meet the expectation.
     #[serde(default = "once")]
-    pub repeat: u32,
+    pub repeat: NonZeroU32,
     /// How long to wait before, `1s`, `250ms`.
     #[serde(default)]
     pub wait: Option<String>,
@@ -196,8 +197,8 @@ pub struct Step {
     pub expect: Expect,
 }
 
-const fn once() -> u32 {
-    1
+const fn once() -> NonZeroU32 {
+    NonZeroU32::MIN
 }
 
 impl Suite {
@@ -278,6 +279,14 @@ mod tests {
             assert!(error.place.starts_with(&format!("s.cases.yaml:{line}:")), "{error}");
             assert!(error.problem.contains("unknown field"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_step_that_sends_nothing_is_refused() {
+        let text = SMALL.replace("expect: route-unknown", "steps: [{repeat: 0}]");
+        let error = Suite::parse(&text, "s").unwrap_err();
+        assert!(error.place.starts_with("s:5:"), "{error}");
+        assert!(error.problem.contains("nonzero"), "{error}");
     }
 
     #[test]

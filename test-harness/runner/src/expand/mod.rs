@@ -3,12 +3,16 @@
 //! Works on plain values and reads them into typed requests last, so that a placeholder may stand
 //! wherever a text may. Everything that can be wrong is found when the suite is loaded, before any run.
 
+mod check;
+mod fill;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use self::fill::substitute;
 use crate::format::{Case, CaseError, Expect, Http, Only, Place, Request, Token};
 use crate::mint::{self, Mint};
 use crate::wire::{self, Wire};
@@ -33,7 +37,7 @@ pub struct Run {
 /// A request and what must come of it, placeholders still in it.
 #[derive(Debug, Clone)]
 pub struct RunStep {
-    /// How often it is sent.
+    /// How often it is sent; at least once.
     pub repeat: u32,
     /// How long to wait before.
     pub wait: Duration,
@@ -161,9 +165,9 @@ impl RunStep {
         Ok(Concrete { wire, expect: from_value(expect, "expect")? })
     }
 
-    /// Checks without a mint that the step can be made.
-    fn check(&self) -> Result<(), String> {
-        self.fill(0, 1_700_000_000, &|_, _| Ok("a.b.c".into())).map(drop)
+    /// The step without a mint and at no certain moment, for all that does not depend on them.
+    fn sketch(&self) -> Result<Concrete, String> {
+        self.fill(0, 1_700_000_000, &|_, _| Ok("a.b.c".into()))
     }
 
     /// The expectation as written.
@@ -171,7 +175,7 @@ impl RunStep {
     /// # Errors
     /// Never, once the suite is loaded.
     pub fn expectation(&self) -> Result<Expect, String> {
-        self.fill(0, 1_700_000_000, &|_, _| Ok("a.b.c".into())).map(|concrete| concrete.expect)
+        self.sketch().map(|concrete| concrete.expect)
     }
 
     /// Method and path without the query, for telling which cases are neighbours.
@@ -209,7 +213,7 @@ pub(crate) fn expand(
             let wait = step.wait.as_deref().map_or(Ok(Duration::ZERO), duration).map_err(problem)?;
             let request = merge(&base, &object(value.get("request")));
             let expect = value.get("expect").cloned().unwrap_or_else(|| expect.clone());
-            steps.push(RunStep { repeat: step.repeat, wait, request, expect });
+            steps.push(RunStep { repeat: step.repeat.get(), wait, request, expect });
         }
         steps
     };
@@ -249,46 +253,9 @@ pub(crate) fn expand(
         }
     }
     for run in &runs {
-        for step in &run.steps {
-            step.check().map_err(problem)?;
-            let elsewhere = [Target::Native, Target::Envoy(Http::V1), Target::Envoy(Http::V2)]
-                .iter()
-                .any(|to| run.runs_on(*to));
-            if elsewhere && step.request.get("simulate").is_some_and(|simulate| !simulate.is_null()) {
-                return Err(problem(
-                    "`simulate` is for simulated proxies alone: add `only: {run: simulated, because: ..}`"
-                        .into(),
-                ));
-            }
-            if let Some(name) = left_over(&Value::Object(step.request.clone()), &known_tokens(step)) {
-                return Err(problem(format!(
-                    "`${{{name}}}` stands for nothing; the names are subject, client, visitor, now, token.NAME and those of rows"
-                )));
-            }
-        }
+        check::run(run).map_err(problem)?;
     }
     Ok(runs)
-}
-
-fn known_tokens(step: &RunStep) -> BTreeSet<String> {
-    let mut known: BTreeSet<String> = ["subject", "client", "visitor"].map(String::from).into();
-    if let Some(Value::Object(tokens)) = step.request.get("tokens") {
-        known.extend(tokens.keys().map(|name| format!("token.{name}")));
-    }
-    known
-}
-
-/// The first placeholder that nothing will fill in.
-fn left_over(value: &Value, known: &BTreeSet<String>) -> Option<String> {
-    let mut copy = value.clone();
-    let found = std::cell::RefCell::new(None);
-    substitute(&mut copy, &|name| {
-        if !known.contains(name) && !name.starts_with("now") {
-            found.borrow_mut().get_or_insert_with(|| name.to_owned());
-        }
-        None
-    });
-    found.into_inner()
 }
 
 fn object(value: Option<&Value>) -> Map<String, Value> {
@@ -311,75 +278,6 @@ fn merge(base: &Map<String, Value>, over: &Map<String, Value>) -> Map<String, Va
     merged
 }
 
-/// Replaces `${name}` by what `resolve` knows of, in every text and every name, and says which it used.
-/// A text that is nothing but a placeholder becomes the value itself, number or object.
-fn substitute(value: &mut Value, resolve: &dyn Fn(&str) -> Option<Value>) -> BTreeSet<String> {
-    let mut used = BTreeSet::new();
-    match value {
-        Value::String(text) => {
-            if let Some(name) = whole(text)
-                && let Some(found) = resolve(name)
-            {
-                used.insert(name.to_owned());
-                *value = found;
-            } else {
-                let (filled, mut names) = fill_text(text, resolve);
-                used.append(&mut names);
-                *text = filled;
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| used.append(&mut substitute(item, resolve))),
-        Value::Object(members) => {
-            let mut filled = Map::new();
-            for (name, mut member) in std::mem::take(members) {
-                let (name, mut names) = fill_text(&name, resolve);
-                used.append(&mut names);
-                used.append(&mut substitute(&mut member, resolve));
-                filled.insert(name, member);
-            }
-            *members = filled;
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-    used
-}
-
-fn whole(text: &str) -> Option<&str> {
-    text.strip_prefix("${")?.strip_suffix('}').filter(|name| is_name(name))
-}
-
-/// Attack strings such as `${jndi:..}` are no placeholders: names are words.
-fn is_name(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '+' | '-'))
-}
-
-fn fill_text(text: &str, resolve: &dyn Fn(&str) -> Option<Value>) -> (String, BTreeSet<String>) {
-    let mut used = BTreeSet::new();
-    let mut filled = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("${") {
-        filled.push_str(before);
-        let found = after.split_once('}').filter(|(name, _)| is_name(name));
-        match found.and_then(|(name, after)| resolve(name).map(|value| (name, value, after))) {
-            Some((name, value, after)) => {
-                used.insert(name.to_owned());
-                match value {
-                    Value::String(text) => filled.push_str(&text),
-                    other => filled.push_str(&other.to_string()),
-                }
-                rest = after;
-            }
-            None => {
-                filled.push_str("${");
-                rest = after;
-            }
-        }
-    }
-    filled.push_str(rest);
-    (filled, used)
-}
-
 fn from_value<T: serde::de::DeserializeOwned>(value: Value, what: &str) -> Result<T, String> {
     serde_json::from_value(value).map_err(|e| format!("{what}: {e}"))
 }
@@ -397,11 +295,11 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::format::{Decision, Suite};
 
-    fn runs(cases: &str) -> Result<Vec<Run>, CaseError> {
+    pub(super) fn runs(cases: &str) -> Result<Vec<Run>, CaseError> {
         let text = format!("bundle: x\nrequest: {{headers: {{x-d: d}}}}\ncases:\n{cases}");
         let suite = Suite::parse(&text, "s")?;
         let written: Value = crate::format::read(&text, "s")?;
