@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use bartizan_cases::chance::Chance;
 use bartizan_host::{Answer, LogLevel, Module, Proxy, Status, Worker};
 use serde_json::json;
 
-use crate::chance::Chance;
 use crate::kinds::{self, Kind};
 use crate::memory;
 use crate::observe::{Difference, Observed, Reached};

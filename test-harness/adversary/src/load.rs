@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use bartizan_cases::chance::Chance;
 use bartizan_cases::format::Token;
 use bartizan_host::{Module, Proxy, Request, Response};
 use serde_json::json;
 
-use crate::chance::Chance;
 use crate::memory;
 use crate::policy::{Policy, library, usual};
 

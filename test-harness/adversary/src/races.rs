@@ -9,11 +9,11 @@ use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use bartizan_cases::chance::Chance;
 use bartizan_cases::format::Token;
 use bartizan_host::{Module, Outcome, Proxy, Request, Worker};
 use serde_json::json;
 
-use crate::chance::Chance;
 use crate::policy::{Policy, VM_ID, usual};
 
 const BUNDLE: &str = r#"

@@ -4,12 +4,12 @@
 //! one before it in force; and what was replaced gives its memory back.
 
 use anyhow::{Context as _, Result, ensure};
+use bartizan_cases::chance::Chance;
 use bartizan_host::pairs::Pairs;
 use bartizan_host::{Module, Outcome, Proxy, Stream};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use crate::chance::Chance;
 use crate::memory;
 use crate::policy::{Policy, usual};
 use crate::script::{Frame, step};

@@ -6,6 +6,7 @@
 //! [`judge::judge`]. [`session`] runs many files at once. Read [`mod@format`] first.
 
 pub mod agreement;
+pub mod chance;
 pub mod coverage;
 pub mod deployment;
 pub mod driver;

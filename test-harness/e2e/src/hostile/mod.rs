@@ -1,6 +1,5 @@
 //! Hostile input: whatever a client sends, the proxy answers, never with a server error, and lives.
 
-pub mod chance;
 mod json;
 pub mod mutate;
 
@@ -14,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use bartizan_cases::chance::Chance;
 use bartizan_cases::format::Token;
 use serde_json::json;
 
@@ -21,7 +21,6 @@ use crate::client::{self, Protocol, h1, h2};
 use crate::config;
 use crate::deploy::{Guard, Policy, Post, Signatures, Stage};
 use crate::message::{Request, Response};
-use chance::Chance;
 use mutate::Attempt;
 
 /// Connections in use at the same time.

@@ -3,7 +3,8 @@
 //! Mutations are structured: each changes one part of a request (path, query, headers, token, body, framing)
 //! and leaves the rest good, so that the change gets past the rooms before the one it is meant for.
 
-use super::chance::Chance;
+use bartizan_cases::chance::Chance;
+
 use crate::client::h1;
 use crate::message::{Body, Request};
 
@@ -229,7 +230,7 @@ fn insert(into: &mut Vec<u8>, at: usize, what: &[u8]) {
 
 fn path(request: &mut Request, chance: &mut Chance) {
     match chance.below(12) {
-        0 => request.method = chance.pick(METHODS, "GET").to_owned(),
+        0 => request.method = chance.pick(METHODS).copied().unwrap_or("GET").to_owned(),
         1 => request.path.extend(std::iter::repeat_n(b'a', chance.below(12_000))),
         2 => request.path = (0..chance.below(2000)).flat_map(|_| *b"/a").collect(),
         3 => request.path.reverse(),
@@ -457,7 +458,7 @@ fn content(body: &Body) -> Vec<u8> {
 }
 
 fn pick(from: &[&[u8]], chance: &mut Chance) -> Vec<u8> {
-    chance.pick(from, b"").to_vec()
+    chance.pick(from).copied().unwrap_or_default().to_vec()
 }
 
 #[cfg(test)]
