@@ -9,6 +9,7 @@
 pub mod authentication;
 pub mod authorization;
 mod bytes;
+pub mod envelope;
 pub mod headers;
 pub mod host;
 pub mod intake;
