@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use bartizan_engine::envelope::key::sha256;
+
 use crate::diagnostic::{Diagnostic, Severity, Span};
 
 /// Where the files are.
@@ -21,6 +23,7 @@ pub struct Files {
     read: BTreeMap<String, Result<String, FileProblem>>,
     /// What is shown of a file; of one that is not UTF-8, as much as can be shown.
     texts: BTreeMap<String, String>,
+    digests: BTreeMap<String, [u8; 32]>,
 }
 
 /// Why a file cannot be used.
@@ -59,19 +62,23 @@ impl Files {
     /// The files of a directory.
     #[must_use]
     pub fn directory(path: &Path) -> Self {
-        Self { store: Store::Directory(path.to_owned()), read: BTreeMap::new(), texts: BTreeMap::new() }
+        Self::of(Store::Directory(path.to_owned()))
     }
 
     /// Files in memory, by relative path.
     #[must_use]
     pub fn memory(files: BTreeMap<String, Vec<u8>>) -> Self {
-        Self { store: Store::Memory(files), read: BTreeMap::new(), texts: BTreeMap::new() }
+        Self::of(Store::Memory(files))
     }
 
-    /// The texts that were read, by path.
+    fn of(store: Store) -> Self {
+        Self { store, read: BTreeMap::new(), texts: BTreeMap::new(), digests: BTreeMap::new() }
+    }
+
+    /// The texts that were read, and the SHA-256 of each file as it is on disk, by path.
     #[must_use]
-    pub fn into_texts(self) -> BTreeMap<String, String> {
-        self.texts
+    pub fn into_texts_and_digests(self) -> (BTreeMap<String, String>, BTreeMap<String, [u8; 32]>) {
+        (self.texts, self.digests)
     }
 
     /// Reads a file as UTF-8, without a byte order mark.
@@ -96,6 +103,7 @@ impl Files {
             },
             Store::Directory(directory) => read(directory, path, most),
         }?;
+        self.digests.insert(path.to_owned(), sha256(&bytes));
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         match std::str::from_utf8(bytes) {
             Ok(text) => {

@@ -14,6 +14,7 @@
 //! the same diagnostics in the same order.
 #![forbid(unsafe_code)]
 
+pub mod artifact;
 pub mod canonical;
 pub mod diagnostic;
 pub mod files;
@@ -29,7 +30,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bartizan_engine::pipeline::{Engine, Surroundings};
-use bartizan_engine::plan::{MAX_PLAN_BYTES, Plan};
+use bartizan_engine::plan::{MAX_PLAN_BYTES, Plan, PlanError};
 
 use diagnostic::{Diagnostic, Report, Severity};
 use files::Files;
@@ -49,6 +50,21 @@ pub struct Compiled {
     pub diagnostics: Vec<Diagnostic>,
     /// The text of every file that was read as text, for showing diagnostics.
     pub sources: BTreeMap<String, String>,
+    /// The SHA-256 of every file that was read.
+    pub digests: BTreeMap<String, [u8; 32]>,
+    /// What goes into the artifact beside the plan.
+    pub release: Release,
+}
+
+/// What a bundle says about itself, for whoever handles its artifact.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Release {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// From when it is valid, in seconds since 1970.
+    pub not_before: Option<u64>,
+    /// From when it is not valid any more, in seconds since 1970.
+    pub expires: Option<u64>,
 }
 
 impl Compiled {
@@ -91,13 +107,15 @@ pub fn compile_str(bundle: &str) -> Compiled {
 
 fn compile(mut files: Files) -> Compiled {
     let mut report = Report::default();
-    let plan = compile_reporting(&mut files, &mut report);
+    let compiled = compile_reporting(&mut files, &mut report);
     let diagnostics = report.finish();
     let failed = diagnostics.iter().any(|d| d.severity == Severity::Error);
-    Compiled { plan: plan.filter(|_| !failed), diagnostics, sources: files.into_texts() }
+    let (plan, release) = compiled.filter(|_| !failed).unzip();
+    let (sources, digests) = files.into_texts_and_digests();
+    Compiled { plan, diagnostics, sources, digests, release: release.unwrap_or_default() }
 }
 
-fn compile_reporting(files: &mut Files, report: &mut Report) -> Option<Plan> {
+fn compile_reporting(files: &mut Files, report: &mut Report) -> Option<(Plan, Release)> {
     let text = match files.read_text(BUNDLE_FILE, MAX_BUNDLE_BYTES) {
         Ok(text) => text,
         Err(problem) => {
@@ -115,16 +133,23 @@ fn compile_reporting(files: &mut Files, report: &mut Report) -> Option<Plan> {
     if !report.failed() {
         try_to_load(&plan, &tree, report);
     }
-    Some(plan)
+    Some((plan, translate::release(&bundle)))
+}
+
+/// Loads a plan as the filter will, with secrets that are none.
+///
+/// # Errors
+/// When the filter would refuse it.
+pub fn load(plan: Plan) -> Result<Engine, PlanError> {
+    // Any secret will do that is long enough for the longest hash; the real one is in the proxy's VM.
+    let secret = |_: &str| Some(vec![0x5a; 64]);
+    Engine::load(plan, &Surroundings { secret: &secret, seed: [0, 0], peer_appended: false })
 }
 
 /// Has the engine load the plan, exactly as the filter will: what the proxy would refuse never leaves here.
 fn try_to_load(plan: &Plan, tree: &yaml::Node, report: &mut Report) {
     let here = yaml::Cursor::root(tree).span();
-    // Any secret will do that is long enough for the longest hash; the real one is in the proxy's VM.
-    let secret = |_: &str| Some(vec![0x5a; 64]);
-    let surroundings = Surroundings { secret: &secret, seed: [0, 0], peer_appended: false };
-    if let Err(error) = Engine::load(plan.clone(), &surroundings) {
+    if let Err(error) = load(plan.clone()) {
         let message = format!("the engine refuses the plan: {error}");
         let help =
             "change what it names; if the bundle looks right, this is a fault of the compiler: report it";

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use bartizan_compiler::diagnostic::Severity;
-use bartizan_compiler::{Compiled, canonical, compile_files, compile_str};
+use bartizan_compiler::{Compiled, artifact, canonical, compile_files, compile_str};
 use bartizan_engine::authentication::plan::KeySource;
+use bartizan_engine::envelope::payload::About;
 use bartizan_engine::plan::{AccessPlan, Plan};
 
 /// The public key of RFC 7517, appendix A.1.
@@ -88,6 +89,41 @@ fn a_plan_is_the_same_bytes_every_time_and_reads_back() {
     let second = canonical::plan(&compiled().plan.unwrap()).unwrap();
     assert_eq!(first, second);
     assert_eq!(Plan::parse(first.as_bytes()).unwrap(), compiled().plan.unwrap());
+}
+
+/// The files of a bundle in a directory, written in this order.
+#[expect(clippy::unwrap_used, reason = "what helps a test may fail as a test does")]
+fn written(name: &str, files: &[(&str, &[u8])]) -> std::path::PathBuf {
+    let root = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&root);
+    for (path, bytes) in files {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    root
+}
+
+#[test]
+fn the_same_sources_give_the_same_artifact_wherever_they_lie() {
+    let files = [("bundle.yaml", BUNDLE.as_bytes()), ("keys/corp.jwks.json", JWKS.as_bytes())];
+    let turned: Vec<_> = files.iter().rev().copied().collect();
+    let build = |root: &std::path::Path| {
+        artifact::payload(&bartizan_compiler::compile_dir(root), None, None).unwrap()
+    };
+    let first = build(&written("here", &files));
+    // Elsewhere, written in another order, with a file beside them that the bundle does not name.
+    let elsewhere = written("there/some/where/else", &turned);
+    std::fs::write(elsewhere.join("notes.txt"), "not read").unwrap();
+    assert_eq!(build(&elsewhere), first);
+    assert_eq!(artifact::payload(&compiled(), None, None).unwrap(), first, "from memory too");
+    let about = About::read(&first).unwrap();
+    assert_eq!(about.sources.keys().collect::<Vec<_>>(), ["bundle.yaml", "keys/corp.jwks.json"]);
+    // A blank more is another source, and the same plan.
+    let spaced = [("bundle.yaml", &[BUNDLE.as_bytes(), b"\n"].concat()[..]), files[1]];
+    let other = build(&written("spaced", &spaced));
+    assert_ne!(other, first);
+    assert_eq!(About::read(&other).unwrap().plan(&other), about.plan(&first));
 }
 
 #[test]

@@ -11,7 +11,8 @@ use crate::intake::Intake;
 use crate::limits::Limit;
 use crate::network::Network;
 use crate::routes::{Defaults, Route};
-use crate::text::{BundleName, Name, RoleName};
+use crate::text::{BundleName, LabelText, Name, RoleName};
+use crate::time::Moment;
 
 /// A policy bundle: everything Bartizan decides, in one file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,8 +25,18 @@ pub struct Bundle {
     pub name: BundleName,
     /// The revision of the bundle: a number that grows with every release.
     #[serde(default = "first_revision")]
-    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
+    #[schemars(range(min = 1, max = MAX_REVISION))]
     pub revision: u64,
+    /// Labels for whoever handles bundles, such as the team; they go into the artifact and decide nothing.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = MAX_LABELS))]
+    pub labels: Named<Name, LabelText>,
+    /// The moment before which filters refuse the artifact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Moment>,
+    /// The moment from which filters refuse the artifact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Moment>,
     /// What the bundle is for, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -57,6 +68,12 @@ pub struct Bundle {
     #[serde(default)]
     pub headers: Headers,
 }
+
+/// The most labels of a bundle.
+pub const MAX_LABELS: usize = 64;
+
+/// The largest revision: a whole number that every reader of JSON reads alike.
+pub const MAX_REVISION: u64 = (1 << 53) - 1;
 
 /// The first revision of a bundle.
 #[must_use]

@@ -22,5 +22,6 @@ pub mod reference;
 pub mod routes;
 pub mod schema;
 pub mod text;
+pub mod time;
 pub mod units;
 pub mod validation;

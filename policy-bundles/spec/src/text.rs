@@ -150,6 +150,17 @@ checked_text! {
 }
 
 checked_text! {
+    /// What a label says: 1 to 128 printable ASCII characters.
+    LabelText, "bartizan-label-text", "^[ -~]{1,128}$", ["payments"], |text| {
+        let good = text.bytes().all(|b| (0x20..0x7f).contains(&b)) && text.trim() == text;
+        refuse_unless(good && (1..=128).contains(&text.len()), || Problem::new(
+            format!("{text:?} cannot be what a label says"),
+            "use 1 to 128 printable ASCII characters, with no blank at either end",
+        ))
+    }
+}
+
+checked_text! {
     /// A file of the bundle, by its path relative to the bundle directory.
     BundleFile, "bartizan-file", "^[^/\\\\]", ["schemas/telemetry.json"], |text| {
         let bad_byte = text.bytes().any(|b| b < 0x20 || b == 0x7f || b == b'\\');
@@ -590,6 +601,8 @@ pub fn check(format: &str, text: &str) -> Option<Result<(), Problem>> {
         "bartizan-name" => by::<Name>(text),
         "bartizan-role-name" => by::<RoleName>(text),
         "bartizan-label" => by::<Label>(text),
+        "bartizan-label-text" => by::<LabelText>(text),
+        "bartizan-moment" => by::<crate::time::Moment>(text),
         "bartizan-file" => by::<BundleFile>(text),
         "bartizan-issuer" => by::<IssuerText>(text),
         "bartizan-env-name" => by::<EnvName>(text),

@@ -11,6 +11,7 @@
 
 pub mod bundle;
 pub mod cases;
+pub mod envelope;
 pub mod fixture;
 pub mod form;
 pub mod guest;
@@ -36,6 +37,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "bundle", run: bundle::run },
     Target { name: "cases", run: cases::run },
+    Target { name: "envelope", run: envelope::run },
     Target { name: "form", run: form::run },
     Target { name: "guest", run: guest::run },
     Target { name: "headers", run: headers::run },

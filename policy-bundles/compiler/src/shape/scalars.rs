@@ -1,5 +1,6 @@
 //! Texts, numbers and truth values.
 
+use bartizan_spec::bundle::MAX_REVISION;
 use bartizan_spec::text;
 use serde_json::Value as Json;
 
@@ -13,10 +14,11 @@ pub(super) fn is_null(scalar: &Scalar) -> bool {
     scalar.meaning == Meaning::Null
 }
 
-/// JSON has no infinities, and a whole number that does not fit would come out as another one.
+/// JSON has no infinities, and a whole number that no double holds is another one for some readers (RFC 7493, section
+/// 2.2), so canonical JSON has none.
 pub(super) fn json_can_hold(scalar: &Scalar) -> bool {
     match scalar.meaning {
-        Meaning::Integer(value) => value.is_some(),
+        Meaning::Integer(value) => value.is_some_and(|value| value.unsigned_abs() <= MAX_REVISION),
         Meaning::Float(value) => value.is_finite(),
         Meaning::Null | Meaning::Bool(_) | Meaning::Text => true,
     }

@@ -19,9 +19,11 @@ use std::collections::BTreeMap;
 
 use bartizan_engine::intake::plan::IntakePlan;
 use bartizan_engine::plan::{PLAN_VERSION, Plan};
-use bartizan_spec::bundle::Bundle;
+use bartizan_spec::bundle::{Bundle, MAX_LABELS};
 use bartizan_spec::intake::Intake;
+use bartizan_spec::time::Moment;
 
+use crate::Release;
 use crate::diagnostic::{Report, Span};
 use crate::files::Files;
 use crate::yaml::{Cursor, Node};
@@ -76,6 +78,7 @@ pub fn plan(input: &Input<'_>, files: &mut Files, report: &mut Report) -> Plan {
     let headers = headers::translate(input, report);
     let requirements = requirements.into_list();
     let network = network::translate(input, report);
+    validity(input, report);
     if input.whole {
         usage::check(input, &roles, &requirements, report);
     }
@@ -91,6 +94,41 @@ pub fn plan(input: &Input<'_>, files: &mut Files, report: &mut Report) -> Plan {
         validation: validation.into_plan(),
         headers,
         routes,
+    }
+}
+
+/// What an artifact could not carry. A bundle that is never valid is a mistake, and not one that a proxy should find.
+fn validity(input: &Input<'_>, report: &mut Report) {
+    let labels = input.bundle.labels.0.len();
+    if labels > MAX_LABELS {
+        let span = input.root().get("labels").span();
+        report.error(
+            "too-many-labels",
+            span,
+            format!("{labels} labels"),
+            format!("the most is {MAX_LABELS}"),
+        );
+    }
+    let (Some(from), Some(to)) = (input.bundle.not_before, input.bundle.expires) else { return };
+    if to <= from {
+        let span = input.root().get("expires").span();
+        let message = format!("the bundle expires at {to}, and is not valid before {from}");
+        report.error(
+            "never-valid",
+            span,
+            message,
+            "let `expires` come after `not_before`, or remove one of them",
+        );
+    }
+}
+
+/// What goes into the artifact beside the plan.
+pub fn release(bundle: &Bundle) -> Release {
+    let labels = bundle.labels.0.iter();
+    Release {
+        labels: labels.map(|(name, text)| (name.as_str().to_owned(), text.as_str().to_owned())).collect(),
+        not_before: bundle.not_before.map(Moment::seconds),
+        expires: bundle.expires.map(Moment::seconds),
     }
 }
 

@@ -1,0 +1,151 @@
+//! The signed artifact, written: what the filter reads with `bartizan_engine::envelope`. docs/bundles.md specifies it.
+//!
+//! A payload depends on the bundle's files and the builder's name and version, and on nothing else: no clock, no path,
+//! no order of directories. So the same sources give the same bytes, and whoever has them can tell.
+
+mod signing;
+
+use bartizan_engine::envelope::dsse::{Envelope, MAX_ENVELOPE_BYTES, MAX_SIGNATURES, PAYLOAD_TYPE, preamble};
+use bartizan_engine::envelope::key::{Message, PublicKey, hex};
+use bartizan_engine::envelope::payload::{About, MAX_NUMBER};
+use bartizan_engine::envelope::{Kind, Refused};
+use bartizan_engine::plan::Plan;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+pub use signing::{SigningKey, public_pem};
+
+use crate::{Compiled, canonical};
+
+/// The program that builds, for the payload.
+pub const BUILDER: &str = "bartizan";
+
+/// The payload of a compiled bundle. `by` is who built it; `revision` takes the place of the bundle's own.
+///
+/// # Errors
+/// When the bundle has errors, the revision is out of range, or the artifact would be too large.
+pub fn payload(compiled: &Compiled, revision: Option<u64>, by: Option<&str>) -> Result<Vec<u8>, String> {
+    let mut plan = compiled.plan.clone().ok_or("the bundle has errors")?;
+    if let Some(revision) = revision {
+        if !(1..=MAX_NUMBER).contains(&revision) {
+            return Err(format!("revision {revision} is out of range; give 1 to {MAX_NUMBER}"));
+        }
+        plan.revision = revision;
+    }
+    let plan = serde_json::to_value(plan).map_err(|error| format!("the plan cannot be written: {error}"))?;
+    let mut builder = json!({"name": BUILDER, "version": env!("CARGO_PKG_VERSION")});
+    if let (Some(by), Some(builder)) = (by, builder.as_object_mut()) {
+        builder.insert("by".to_owned(), by.into());
+    }
+    let sources = compiled
+        .digests
+        .iter()
+        .map(|(path, digest)| (path.clone(), format!("sha256:{}", hex(digest)).into()));
+    let mut members = Map::from_iter([
+        ("builder".to_owned(), builder),
+        ("plan".to_owned(), plan),
+        ("sources".to_owned(), Value::Object(sources.collect())),
+    ]);
+    let release = &compiled.release;
+    if !release.labels.is_empty() {
+        members.insert("labels".to_owned(), json!(release.labels));
+    }
+    for (name, time) in [("not_before", release.not_before), ("expires", release.expires)] {
+        if let Some(time) = time {
+            members.insert(name.to_owned(), time.into());
+        }
+    }
+    let payload = canonical::json(&Value::Object(members)).into_bytes();
+    // By the very code of the filter: what it would refuse never leaves here.
+    About::read(&payload).and_then(|about| about.plan(&payload)).map_err(|refused| refused.to_string())?;
+    Ok(payload)
+}
+
+/// The envelope around a payload, with these signatures: an artifact. It is canonical JSON and a line break.
+///
+/// # Errors
+/// When no filter would read it, because it is too large.
+pub fn envelope(
+    payload: &[u8],
+    signatures: &[bartizan_engine::envelope::dsse::Signature],
+) -> Result<Vec<u8>, String> {
+    let signatures: Vec<Value> = signatures
+        .iter()
+        .map(|signature| json!({"keyid": signature.keyid, "sig": STANDARD.encode(&signature.sig)}))
+        .collect();
+    let envelope =
+        json!({"payload": STANDARD.encode(payload), "payloadType": PAYLOAD_TYPE, "signatures": signatures});
+    let bytes = (canonical::json(&envelope) + "\n").into_bytes();
+    if bytes.len() > MAX_ENVELOPE_BYTES {
+        return Err(format!(
+            "the artifact has {} bytes, the most is {MAX_ENVELOPE_BYTES}; split the bundle",
+            bytes.len()
+        ));
+    }
+    Ok(bytes)
+}
+
+/// An artifact that was read and would be taken, if it were signed by whoever is asked for.
+#[derive(Debug)]
+pub struct Artifact {
+    /// The envelope.
+    pub envelope: Envelope,
+    /// Everything that is signed but the plan.
+    pub about: About,
+    /// The plan.
+    pub plan: Plan,
+}
+
+impl Artifact {
+    /// Reads an artifact, whoever has signed it, and has the engine load its plan.
+    ///
+    /// # Errors
+    /// When a filter would refuse it for what it says.
+    pub fn read(bytes: &[u8]) -> Result<Self, Refused> {
+        let envelope = Envelope::parse(bytes)?;
+        let about = About::read(&envelope.payload)?;
+        let plan = about.plan(&envelope.payload)?;
+        crate::load(plan.clone())
+            .map_err(|error| Refused { kind: Kind::PlanInvalid, detail: error.to_string() })?;
+        Ok(Self { envelope, about, plan })
+    }
+
+    /// Adds a signature.
+    ///
+    /// # Errors
+    /// When this key has signed it already, or there are as many signatures as an envelope may have.
+    pub fn sign(&mut self, key: &SigningKey) -> Result<(), String> {
+        let public = key.public()?;
+        if self.is_signed_by(&public) {
+            return Err(format!("the key {} has signed it already; keys count once", public.id()));
+        }
+        if self.envelope.signatures.len() >= MAX_SIGNATURES {
+            return Err(format!("it has {MAX_SIGNATURES} signatures, which is the most"));
+        }
+        let preamble = preamble(PAYLOAD_TYPE, &self.envelope.payload);
+        let sig = key.sign(&[preamble.as_bytes(), &self.envelope.payload].concat())?;
+        let keyid = public.id().to_owned();
+        self.envelope.signatures.push(bartizan_engine::envelope::dsse::Signature { keyid, sig });
+        Ok(())
+    }
+
+    /// Whether there is a good signature of this key, under whatever name.
+    #[must_use]
+    pub fn is_signed_by(&self, key: &PublicKey) -> bool {
+        let preamble = preamble(PAYLOAD_TYPE, &self.envelope.payload);
+        let message = Message::new([preamble.as_bytes(), &self.envelope.payload]);
+        self.envelope.signatures.iter().any(|signature| key.verify(&message, &signature.sig))
+    }
+
+    /// The artifact as bytes.
+    ///
+    /// # Errors
+    /// When it has become too large.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        envelope(&self.envelope.payload, &self.envelope.signatures)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! Artifacts as they are built and signed, read by the code of the filter.
+
+use std::collections::BTreeMap;
+
+use bartizan_engine::envelope::key::Algorithm;
+use bartizan_engine::envelope::trust::{TrustPlan, TrustedKey};
+use bartizan_engine::envelope::{Trust, admit};
+
+use super::*;
+use crate::compile_files;
+
+const BUNDLE: &str = "apiVersion: bartizan/v1\nname: edge\nrevision: 7\nlabels: {team: payments}\n\
+                      not_before: 2027-01-01T00:00:00Z\nexpires: 2028-01-01T00:00:00Z\n\
+                      routes: [{path: /, access: public}]\n";
+const NOW: u64 = 1_800_000_000;
+
+fn compiled() -> Compiled {
+    compile_files(BTreeMap::from([("bundle.yaml".to_owned(), BUNDLE.as_bytes().to_vec())]))
+}
+
+fn trust(keys: &[&SigningKey], threshold: usize) -> Trust {
+    let keys = keys
+        .iter()
+        .map(|key| TrustedKey { pem: Some(public_pem(&key.public().unwrap())), ..TrustedKey::default() })
+        .collect();
+    Trust::load(&TrustPlan { keys, threshold, name: None }).unwrap()
+}
+
+#[test]
+fn what_is_built_and_signed_is_admitted() {
+    let payload = payload(&compiled(), None, Some("ci run 9")).unwrap();
+    let mut artifact = Artifact::read(&envelope(&payload, &[]).unwrap()).unwrap();
+    let keys = [Algorithm::Ed25519, Algorithm::P256].map(SigningKey::generate);
+    for key in &keys {
+        artifact.sign(key).unwrap();
+        assert!(artifact.sign(key).unwrap_err().contains("already"));
+    }
+    let admitted = admit(&artifact.to_bytes().unwrap(), &trust(&[&keys[0], &keys[1]], 2), NOW, None).unwrap();
+    let about = admitted.about();
+    assert_eq!((about.plan.name.as_str(), about.plan.revision), ("edge", 7));
+    assert_eq!((about.not_before, about.expires), (Some(1_798_761_600), Some(1_830_297_600)));
+    assert_eq!(about.labels["team"], "payments");
+    assert_eq!(about.builder.by.as_deref(), Some("ci run 9"));
+    let digest = bartizan_engine::envelope::key::sha256(BUNDLE.as_bytes());
+    assert_eq!(
+        about.sources,
+        BTreeMap::from([("bundle.yaml".to_owned(), format!("sha256:{}", hex(&digest)))])
+    );
+    assert_eq!(Some(admitted.plan()), compiled().plan.as_ref());
+}
+
+#[test]
+fn the_revision_may_be_given_by_a_pipeline() {
+    let of = |revision| {
+        let payload = payload(&compiled(), Some(revision), None)?;
+        Ok::<_, String>(About::read(&payload).unwrap().plan.revision)
+    };
+    assert_eq!(of(1234), Ok(1234));
+    assert_eq!(of(MAX_NUMBER), Ok(MAX_NUMBER));
+    assert!(of(0).is_err() && of(MAX_NUMBER + 1).is_err());
+}
+
+#[test]
+fn signatures_are_the_same_each_time() {
+    for key in [SigningKey::ed25519([1; 32]).unwrap(), SigningKey::p256([1; 32]).unwrap()] {
+        assert_eq!(key.sign(b"x"), key.sign(b"x"));
+    }
+}
+
+#[test]
+fn keys_are_written_and_read_back_and_nothing_else_is_a_key() {
+    for key in [Algorithm::Ed25519, Algorithm::P256].map(SigningKey::generate) {
+        let text = key.to_pem().unwrap();
+        let again = SigningKey::from_pem(&text).unwrap();
+        assert_eq!(again.public(), key.public());
+        assert_eq!(PublicKey::from_pem(&public_pem(&key.public().unwrap())), key.public());
+        assert!(text.lines().all(|line| line.len() <= 64), "{text}");
+        assert!(!format!("{key:?}").contains(text.lines().nth(1).unwrap()));
+        for other in [
+            text.replace("PRIVATE", "ENCRYPTED PRIVATE"),
+            text.replace("PRIVATE", "EC PRIVATE"),
+            text.replacen('M', "N", 1),
+            public_pem(&key.public().unwrap()),
+            text.clone() + &text,
+            String::new(),
+        ] {
+            assert!(SigningKey::from_pem(&other).is_err(), "{other}");
+        }
+    }
+    // RFC 8410, section 10.3.
+    let rfc = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
+    let key = SigningKey::from_pem(rfc).unwrap();
+    assert_eq!(key.to_pem().unwrap(), rfc);
+    assert!(
+        public_pem(&key.public().unwrap())
+            .contains("MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=")
+    );
+}
