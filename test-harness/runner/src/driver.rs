@@ -218,7 +218,10 @@ mod tests {
         let (suite, runs) = crate::suite::parse(&text, "s").unwrap();
         let mut empty = runs[0].clone();
         let (path, file) = (std::path::PathBuf::new(), "s".into());
-        let mint = crate::suite::Loaded { path, file, suite, runs }.prepare().unwrap().mint;
+        let mint = crate::suite::Loaded { path, file, suite, runs, lines: std::collections::BTreeMap::new() }
+            .prepare()
+            .unwrap()
+            .mint;
         assert!(matches!(run(&mut Open, &empty, 1, &mint).verdict, Verdict::Passed));
         empty.steps.clear();
         let ran = run(&mut Open, &empty, 1, &mint);

@@ -12,6 +12,7 @@ pub mod deployment;
 pub mod driver;
 mod edge;
 pub mod expand;
+pub mod find;
 pub mod format;
 pub mod judge;
 pub mod lint;

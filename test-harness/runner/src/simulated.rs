@@ -37,8 +37,16 @@ const BUFFER_LIMIT: usize = 16 * 1024 * 1024;
 /// # Errors
 /// If there is none, or none that Envoy would take; the message has the remedy.
 pub fn load(path: &Path) -> Result<Module, String> {
-    let wasm =
-        std::fs::read(path).map_err(|e| format!("no module at {}: {e}; run `make build`", path.display()))?;
+    let wasm = std::fs::read(path)
+        .map_err(|e| format!("no module at {}: {}", path.display(), e.to_string().to_lowercase()))?;
+    if !wasm.starts_with(b"\0asm") {
+        let begin: String =
+            wasm.iter().take(4).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
+        return Err(format!(
+            "{}: this is no wasm module: it begins with `{begin}` and not with `\\0asm`; give the file that a build for wasm left",
+            path.display()
+        ));
+    }
     // Without a home there is no cache, and the module is compiled each time.
     let module = Module::load_cached(&wasm).or_else(|_| Module::load(&wasm));
     module.map_err(|error| format!("{}: {error}", path.display()))

@@ -1,6 +1,6 @@
-//! Finds case files, loads them, and prepares their bundles.
+//! Loads case files, and prepares their bundles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,13 +9,12 @@ use bartizan_engine::plan::Plan;
 use serde_json::{Map, Value};
 
 use crate::expand::{self, Run};
+use crate::find::{SUFFIX, find, misnamed, plain, unreadable};
 use crate::format::{self, BundleSource, CaseError, FileText, InlineBundle, Keys, Suite};
+use crate::lint;
 use crate::mint::Mint;
 use crate::mint::keys::KeyName;
 use crate::patch::{self, Secrets};
-
-/// How case files are called.
-pub const SUFFIX: &str = ".cases.yaml";
 
 /// The host that requests name unless they say otherwise.
 const HOST: &str = "api.example.com";
@@ -31,6 +30,8 @@ pub struct Loaded {
     pub suite: Suite,
     /// What is run.
     pub runs: Vec<Run>,
+    /// The line in which each case is named, where it was found.
+    pub lines: BTreeMap<String, usize>,
 }
 
 impl Loaded {
@@ -40,10 +41,11 @@ impl Loaded {
     /// All that is wrong with it.
     pub fn load(path: &Path, root: &Path) -> Result<Self, Vec<CaseError>> {
         let file = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
-        let text = fs::read_to_string(path)
-            .map_err(|e| vec![CaseError::new(&file, format!("cannot be read: {e}"))])?;
+        let text = fs::read_to_string(path).map_err(|e| vec![unreadable(&file, &e)])?;
         let (suite, runs) = parse(&text, &file)?;
-        Ok(Self { path: path.to_owned(), file, suite, runs })
+        let names = suite.cases.iter().map(|case| &case.name);
+        let lines = names.filter_map(|name| Some((name.clone(), lines_of(&text, name).next()?))).collect();
+        Ok(Self { path: path.to_owned(), file, suite, runs, lines })
     }
 }
 
@@ -71,7 +73,11 @@ impl Loaded {
             BundleSource::Inline(bundle) => compile_files(files(bundle)?),
         };
         let Some(mut plan) = compiled.plan.clone() else {
-            return Err(format!("{}: the bundle does not compile:\n{}", self.file, compiled.render(false)));
+            return Err(format!(
+                "{} does not compile:\n{}",
+                self.bundle(),
+                compiled.render(false).trim_end()
+            ));
         };
         let secrets = match self.suite.keys {
             Keys::Test => patch::use_test_keys(&mut plan)?,
@@ -79,6 +85,21 @@ impl Loaded {
         };
         let mint = Mint::for_plan(&plan);
         Ok(Prepared { plan, secrets, mint })
+    }
+}
+
+impl Loaded {
+    /// The bundle, for messages.
+    fn bundle(&self) -> String {
+        match &self.suite.bundle {
+            BundleSource::Directory(directory) => {
+                let beside = self.path.parent().unwrap_or(Path::new(""));
+                let place = plain(&beside.join(directory));
+                let here = if place.as_os_str().is_empty() { Path::new(".") } else { &place };
+                format!("the bundle in {}", here.display())
+            }
+            BundleSource::Inline(_) => "the bundle in this case file".to_owned(),
+        }
     }
 }
 
@@ -113,14 +134,14 @@ fn files(bundle: &InlineBundle) -> Result<BTreeMap<String, Vec<u8>>, String> {
 /// # Errors
 /// All that is wrong with any of them; that there are none is wrong too.
 pub fn load_all(root: &Path) -> Result<Vec<Loaded>, Vec<CaseError>> {
-    let mut paths = Vec::new();
-    find(root, &mut paths).map_err(|e| vec![CaseError::new(root.display().to_string(), e.to_string())])?;
-    paths.sort();
-    if paths.is_empty() {
-        return Err(vec![CaseError::new(root.display().to_string(), format!("has no *{SUFFIX}"))]);
+    let place = root.display().to_string();
+    let found = find(root).map_err(|error| vec![error])?;
+    let mut errors: Vec<CaseError> = found.misnamed.iter().map(|path| misnamed(path)).collect();
+    if found.cases.is_empty() && errors.is_empty() {
+        return Err(vec![CaseError::new(place, format!("has no *{SUFFIX}"))]);
     }
-    let (mut loaded, mut errors) = (Vec::new(), Vec::new());
-    for path in paths {
+    let mut loaded = Vec::new();
+    for path in found.cases {
         match Loaded::load(&path, root) {
             Ok(suite) => loaded.push(suite),
             Err(mut wrong) => errors.append(&mut wrong),
@@ -129,25 +150,9 @@ pub fn load_all(root: &Path) -> Result<Vec<Loaded>, Vec<CaseError>> {
     if errors.is_empty() { Ok(loaded) } else { Err(errors) }
 }
 
-/// Adds the paths of all case files under a directory, in no certain order.
-///
-/// # Errors
-/// When a directory cannot be read.
-pub fn find(directory: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            find(&path, into)?;
-        } else if path.to_string_lossy().ends_with(SUFFIX) {
-            into.push(path);
-        }
-    }
-    Ok(())
-}
-
-/// The line in which a case is named.
-fn line_of(text: &str, name: &str) -> Option<usize> {
-    let named = |line: &str| {
+/// The lines in which something is named so.
+fn lines_of<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let named = move |line: &str| {
         let (before, value) = line.split_once("name:")?;
         let value = value.trim_start().trim_start_matches(['"', '\'']);
         let rest = value.strip_prefix(name)?.trim_start_matches(['"', '\'']).trim_start();
@@ -155,7 +160,7 @@ fn line_of(text: &str, name: &str) -> Option<usize> {
         (ends && before.trim().trim_start_matches('-').trim_start().trim_start_matches('{').is_empty())
             .then_some(())
     };
-    text.lines().position(|line| named(line).is_some()).map(|index| index.saturating_add(1))
+    text.lines().zip(1..).filter_map(move |(line, number)| named(line).map(|()| number))
 }
 
 /// Reads the text of a case file; `file` stands in messages.
@@ -163,6 +168,9 @@ fn line_of(text: &str, name: &str) -> Option<usize> {
 /// # Errors
 /// All that is wrong with it.
 pub fn parse(text: &str, file: &str) -> Result<(Suite, Vec<Run>), Vec<CaseError>> {
+    if text.trim().is_empty() {
+        return Err(vec![CaseError::new(file, "is empty; a case file has a `bundle:` and `cases:`")]);
+    }
     // Typed first, for errors with line and column; then as plain values, in which rows are filled in.
     let suite = Suite::parse(text, file).map_err(|e| vec![e])?;
     let written: Value = format::read(text, file).map_err(|e| vec![e])?;
@@ -171,23 +179,27 @@ pub fn parse(text: &str, file: &str) -> Result<(Suite, Vec<Run>), Vec<CaseError>
     defaults.extend(written.get("request").and_then(Value::as_object).cloned().unwrap_or_default());
     let cases = written.get("cases").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let (mut runs, mut errors) = (Vec::new(), Vec::new());
-    let mut names = std::collections::BTreeSet::new();
+    let mut names = BTreeSet::new();
+    // `times` is how often the name was met before.
+    let at = |case: &str, times: usize| match lines_of(text, case).nth(times) {
+        Some(line) => format!("{file}:{line}: {case}"),
+        None => format!("{file}: {case}"),
+    };
     for (case, written) in suite.cases.iter().zip(cases) {
         if !names.insert(case.name.as_str()) {
-            errors.push(CaseError::new(file, format!("two cases are called `{}`", case.name)));
+            errors.push(CaseError::new(at(&case.name, 1), "another case has this name; give it its own"));
         }
         match expand::expand(file, case, written, &defaults) {
             Ok(mut expanded) => runs.append(&mut expanded),
-            Err(mut error) => {
-                if let Some(line) = line_of(text, &case.name) {
-                    error.place = format!("{file}:{line}: {}", case.name);
-                }
-                errors.push(error);
-            }
+            Err(error) => errors.push(CaseError::new(at(&case.name, 0), error.problem)),
         }
     }
+    if errors.is_empty() {
+        let wrong = lint::wrong(&runs).into_iter();
+        errors.extend(wrong.map(|(case, problem)| CaseError::new(at(case, 0), problem)));
+    }
     if runs.is_empty() && errors.is_empty() {
-        errors.push(CaseError::new(file, "has no cases"));
+        errors.push(CaseError::new(file, "has no cases; write some under `cases:`"));
     }
     if errors.is_empty() { Ok((suite, runs)) } else { Err(errors) }
 }
@@ -212,6 +224,20 @@ mod tests {
         assert!(error.problem.contains("${x}"), "{error}");
         let simulated = text.replace("path: '/${x}'", "simulate: {worker: 1}");
         assert!(parse(&simulated, "s").unwrap_err()[0].to_string().starts_with("s:4: a: `simulate`"));
+    }
+
+    #[test]
+    fn the_second_of_two_with_one_name_is_told() {
+        let text = "bundle: x\ncases:\n  - {name: a}\n  - {name: b}\n  - name: a\n";
+        let errors = parse(text, "s").unwrap_err();
+        assert_eq!(errors[0].to_string(), "s:5: a: another case has this name; give it its own");
+    }
+
+    #[test]
+    fn a_case_is_found_by_its_name() {
+        let text = "bundle: ..\ncases:\n  - name: a b\n    near: a\n  - {name: \"a\", expect: allow}\n  - name: 'c'\n";
+        let line = |name| lines_of(text, name).next();
+        assert_eq!((line("a b"), line("a"), line("c"), line("nobody")), (Some(3), Some(5), Some(6), None));
     }
 
     #[test]

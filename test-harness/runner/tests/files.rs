@@ -24,7 +24,19 @@ fn all() -> Result<Vec<Loaded>, String> {
 
 #[test]
 fn every_allow_has_its_nearest_deny() {
-    let wrong: Vec<_> = all().unwrap().iter().flat_map(|suite| lint::lint(&suite.runs)).collect();
+    let suites = all().unwrap();
+    let alone = suites.iter().flat_map(|suite| lint::alone(&suite.runs));
+    let wrong: Vec<_> = alone.map(|run| format!("{}: {}", run.label(), lint::ALONE)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// An empty one is refused when the file is read; ours shall have some that say something.
+#[test]
+fn every_exception_has_a_reason_that_somebody_can_judge() {
+    let suites = all().unwrap();
+    let runs = suites.iter().flat_map(|suite| &suite.runs);
+    let short = runs.filter(|run| run.only.as_ref().is_some_and(|only| only.because.trim().len() < 10));
+    let wrong: Vec<_> = short.map(bartizan_cases::expand::Run::label).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -26,28 +26,37 @@ use results::{Results, Settings};
 
 const AFTER_HELP: &str = "\
 Examples:
-  bartizan test my-policy                                  every case of a bundle
-  bartizan test my-policy/tests/access.cases.yaml          one case file
-  bartizan test my-policy --filter telemetry               cases with that in their file, name or row
-  bartizan test my-policy --coverage                       and what of the bundle they put to the test
-  bartizan test my-policy --coverage-threshold 90          and fail if that is less than 90 %
-  bartizan test my-policy --format junit -o report.xml     for a pipeline
-  bartizan test my-policy --envoy                          the same cases through a real Envoy
+  bartizan test my-policy                            every case of a bundle
+  bartizan test my-policy/tests/access.cases.yaml    one case file
+  bartizan test my-policy --filter telemetry         some cases, by file, name or row
+  bartizan test my-policy --coverage                 and what of the bundle they test
+  bartizan test my-policy --coverage-threshold 90    and fail if that is less than 90 %
+  bartizan test my-policy --strict                   and fail if there are warnings
+  bartizan test my-policy --format junit -o r.xml    for a pipeline
+  bartizan test my-policy --envoy                    the same through a real Envoy
 
-A case is PASS, FAIL (what came is not what it expects), ERROR (it could not be run: a case file that cannot be
-read, a bundle with errors, a module that breaks) or SKIPPED (it says that it does not run here, and why).
+What comes of a case:
+  PASS     everything is as it expects
+  FAIL     something is not: request, expected, got and the decision are shown
+  ERROR    it could not be run: a case file that cannot be read, a bundle with
+           errors, a module that breaks
+  SKIPPED  it says that it does not run here, and why
 
-The module is the one that ships, in a simulated Envoy with two workers. It is looked for beside this command and
-in dist/. Which worker serves which request is drawn from the seed: the same seed gives the same run.
+The module is the one that ships, in a simulated Envoy with two workers. It is
+looked for beside this command and in dist/. Which worker serves which request
+is drawn from the seed: the same seed gives the same run.
 
-Exit codes: 0 all passed; 1 a case failed, or the coverage is below its threshold; 2 something could not be run:
-usage, no module, no cases, a case with an error; 3 cannot read or write a file";
+Exit codes:
+  0  all passed
+  1  a case failed, the coverage is below its threshold, or --strict and warnings
+  2  something could not be run: usage, no module, no cases, a case with an error
+  3  DIR cannot be read, or the report cannot be written";
 
 /// Runs the behaviour cases of a bundle through the filter.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Test {
-    /// A bundle, a directory of case files (`*.cases.yaml`), or one case file.
+    /// A bundle, a directory with case files (`*.cases.yaml`) anywhere in it, or one case file.
     #[arg(value_name = "DIR", default_value = ".")]
     directory: PathBuf,
     /// Only cases that have this text in their file, name or row.
@@ -71,7 +80,7 @@ pub(crate) struct Test {
     /// Runs the cases through a real Envoy, over HTTP/1.1 and HTTP/2, on the loopback.
     #[arg(long)]
     envoy: bool,
-    /// The Envoy to use, instead of the one that `make setup` got. Without `--envoy` it is of no use.
+    /// The Envoy to use with `--envoy`: the path of the binary.
     #[arg(long, value_name = "FILE", env = "ENVOY")]
     envoy_path: Option<PathBuf>,
     /// Tells which rules of the bundle the cases put to the test, and which not.
@@ -80,6 +89,10 @@ pub(crate) struct Test {
     /// The least coverage in percent; below it the command fails. Implies `--coverage`.
     #[arg(long, value_name = "PERCENT")]
     coverage_threshold: Option<Percent>,
+    /// Takes warnings for failures: a case that allows something while no case near it refuses, a file among the
+    /// tests that is not read.
+    #[arg(long, visible_alias = "deny-warnings")]
+    strict: bool,
     /// Lists every case, those that passed too.
     #[arg(short, long)]
     verbose: bool,
@@ -102,15 +115,31 @@ pub(crate) fn run(test: &Test, screen: &Screen) -> Result<Outcome, Failure> {
             report(test, screen, &results, &coverages)?;
             Ok(verdict(test, &results, &coverages))
         }
-        Err(why) => {
+        Err(Stop::NotRun(why)) => {
             screen.complain(&why);
             Ok(Outcome::NotRun)
         }
+        Err(Stop::Unreadable(why)) => Err(Failure::new(why)),
+    }
+}
+
+/// Why nothing was run.
+#[derive(Debug)]
+enum Stop {
+    /// What was asked for cannot be run.
+    NotRun(String),
+    /// What was asked for cannot be read.
+    Unreadable(String),
+}
+
+impl From<String> for Stop {
+    fn from(why: String) -> Self {
+        Self::NotRun(why)
     }
 }
 
 /// Everything up to the report; or why nothing could be run.
-fn tested(test: &Test) -> Result<(Results, Coverages), String> {
+fn tested(test: &Test) -> Result<(Results, Coverages), Stop> {
     let found = found::find(&test.directory)?;
     found.check(test.filter.as_deref())?;
     let wants_coverage = test.coverage || test.coverage_threshold.is_some();
@@ -121,13 +150,14 @@ fn tested(test: &Test) -> Result<(Results, Coverages), String> {
         seed: test.seed,
         coverage: wants_coverage,
         threshold: test.coverage_threshold.clone(),
+        strict: test.strict,
         ..Settings::default()
     };
-    if test.envoy {
-        envoy::run(test, settings, &found, coverages)
+    Ok(if test.envoy {
+        envoy::run(test, settings, &found, coverages)?
     } else {
-        place::run(test, settings, &found, coverages)
-    }
+        place::run(test, settings, &found, coverages)?
+    })
 }
 
 fn report(test: &Test, screen: &Screen, results: &Results, coverages: &Coverages) -> Result<(), Failure> {
@@ -155,6 +185,7 @@ fn verdict(test: &Test, results: &Results, coverages: &Coverages) -> Outcome {
     if counts.errors > 0 || counts.ran() == 0 {
         Outcome::NotRun
     } else if counts.failed > 0
+        || results.refused_warnings() > 0
         || test.coverage_threshold.as_ref().is_some_and(|least| coverages.is_below(least))
     {
         Outcome::Problems

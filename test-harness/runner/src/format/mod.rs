@@ -236,7 +236,9 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(text: &str, file: &str) -> Re
             .location()
             .map_or_else(|| file.to_owned(), |at| format!("{file}:{}:{}", at.line(), at.column()));
         let problem = error.without_snippet().to_string();
-        let problem = problem.lines().next().unwrap_or_default().to_owned();
+        let problem = problem.lines().next().unwrap_or_default();
+        // The place says it already.
+        let problem = problem.rsplit_once(" at line ").map_or(problem, |(before, _)| before);
         CaseError::new(place, problem)
     })
 }

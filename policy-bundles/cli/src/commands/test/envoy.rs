@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bartizan_cases::driver::Verdict;
+use bartizan_cases::find::plain;
 use bartizan_cases::native::{self, Native, Traced};
 use bartizan_cases::suite::{Loaded, Prepared};
 use bartizan_e2e::cases::{Each, Ended, Options, run_and_wait};
@@ -16,6 +17,7 @@ use super::found::{self, Found};
 use super::place::{self, Order};
 use super::progress::Progress;
 use super::results::{CaseResult, Results, Settings, option};
+use crate::output::shown;
 
 /// Runs what was found.
 ///
@@ -61,7 +63,8 @@ pub(super) fn run(
     cases.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.way.cmp(&other.way)));
     let mut cases: Vec<CaseResult> = cases.into_iter().map(|(_, case)| case).collect();
     cases.extend(place::unread(found));
-    Ok((Results { settings, cases, took: started.elapsed() }, coverages))
+    let warnings = found.warnings(test.filter.as_deref());
+    Ok((Results { settings, cases, warnings, took: started.elapsed() }, coverages))
 }
 
 /// A run with its suite.
@@ -116,7 +119,7 @@ fn told(
     if settings.coverage {
         coverages.add(suite, &traced);
     }
-    let file = found::plain(&suite.path).display().to_string();
+    let file = plain(&suite.path).display().to_string();
     let requests = u32::try_from(requests).unwrap_or(u32::MAX);
     let mut result = CaseResult::of((file, line), &run, (verdict, requests), took, &found::home(suite));
     result.way = Some(way);
@@ -138,7 +141,7 @@ fn refused(suite: &Loaded, why: &str, filter: Option<&str>, order: &Order) -> Ve
     let runs = suite.runs.iter().filter(|run| filter.is_none_or(|text| run.label().contains(text)));
     let one = |run| {
         let (place, line) = order.place(run);
-        let file = found::plain(&suite.path).display().to_string();
+        let file = plain(&suite.path).display().to_string();
         let (verdict, home) = (Verdict::Error(why.to_owned()), found::home(suite));
         (place, CaseResult::of((file, line), run, (verdict, 0), Duration::ZERO, &home))
     };
@@ -150,10 +153,12 @@ fn binary(given: Option<PathBuf>) -> Result<PathBuf, String> {
     match given {
         Some(path) if path.is_file() => Ok(path),
         Some(path) => Err(format!(
-            "no Envoy at {}; give one with --envoy-path FILE, or get one with `make setup`",
-            path.display()
+            "no Envoy at {}; give the path of an Envoy binary with --envoy-path FILE",
+            shown(&path)
         )),
-        None => bartizan_e2e::envoy::binary()
-            .map_err(|error| format!("{error:#}; or give it with --envoy-path FILE")),
+        // A checkout has one that `make setup` got; others have their own.
+        None => bartizan_e2e::envoy::binary().map_err(|_| {
+            "no Envoy to test with; give the path of an Envoy binary with --envoy-path FILE".to_owned()
+        }),
     }
 }

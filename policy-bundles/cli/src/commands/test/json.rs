@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::coverage::Coverages;
+use super::found::Warning;
 use super::percent::Percent;
 use super::results::{CaseResult, Failed, Results, Status};
 use crate::output::is_hidden;
@@ -38,10 +39,13 @@ fn value(results: &Results, coverages: &Coverages) -> Value {
             "failed": counts.failed,
             "errors": counts.errors,
             "skipped": counts.skipped,
+            "warnings": results.warnings.len(),
             "requests": results.requests(),
             "seconds": results.took.as_secs_f64(),
         },
         "cases": results.cases.iter().map(|case| one(results, case)).collect::<Vec<_>>(),
+        "warnings": results.warnings.iter().map(warning).collect::<Vec<_>>(),
+        "strict": settings.strict,
         "coverage": settings.coverage.then(|| json!({
             "percent": coverages.whole().percent(),
             "threshold": settings.threshold.as_ref().map(Percent::number),
@@ -49,6 +53,12 @@ fn value(results: &Results, coverages: &Coverages) -> Value {
             "bundles": coverages.json(),
         })),
     })
+}
+
+fn warning(warning: &Warning) -> Value {
+    let Warning { file, line, case, problem } = warning;
+    let case = (!case.is_empty()).then_some(case);
+    json!({"file": file, "line": line, "case": case, "problem": problem})
 }
 
 fn one(results: &Results, case: &CaseResult) -> Value {

@@ -17,6 +17,9 @@ pub(super) fn report(results: &Results, coverages: &Coverages) -> String {
         cases.iter().for_each(|case| one(&mut suites, results, case));
         suites += "  </testsuite>\n";
     }
+    if !results.warnings.is_empty() {
+        warnings(&mut suites, &mut counts, results);
+    }
     if let Some((least, is_below)) = below {
         let one =
             Counts { failed: usize::from(is_below), passed: usize::from(!is_below), ..Counts::default() };
@@ -38,6 +41,29 @@ pub(super) fn report(results: &Results, coverages: &Coverages) -> String {
         numbers(counts),
         results.took.as_secs_f64()
     )
+}
+
+/// A test for each warning; it fails if warnings are as bad as failures.
+fn warnings(out: &mut String, counts: &mut Counts, results: &Results) {
+    let failed = results.refused_warnings();
+    let own = Counts { failed, passed: results.warnings.len().saturating_sub(failed), ..Counts::default() };
+    counts.failed += own.failed;
+    counts.passed += own.passed;
+    suite(out, "warnings", own, 0.0);
+    for warning in &results.warnings {
+        let (name, problem) = (escaped(&warning.place()), escaped(&warning.problem));
+        let file = escaped(&warning.file);
+        let told = if results.settings.strict {
+            format!("<failure message=\"{problem}\"/>")
+        } else {
+            format!("<system-out>warning: {problem}</system-out>")
+        };
+        let _ = writeln!(
+            out,
+            "    <testcase classname=\"warnings\" name=\"{name}\" file=\"{file}\" time=\"0\">{told}</testcase>"
+        );
+    }
+    *out += "  </testsuite>\n";
 }
 
 fn suite(out: &mut String, name: &str, counts: Counts, seconds: f64) {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bartizan_cases::driver::Verdict;
 use bartizan_cases::expand::Run;
+use bartizan_cases::find::plain;
 use bartizan_cases::session::{self, Options, Outcome, Place, Simulation};
 use bartizan_cases::suite::Loaded;
 
@@ -15,6 +16,7 @@ use super::coverage::Coverages;
 use super::found::{self, Found};
 use super::progress::Progress;
 use super::results::{CaseResult, Results, Settings, Status, option};
+use crate::output::shown;
 
 /// What the module is called.
 const MODULE: &str = "bartizan.wasm";
@@ -37,7 +39,7 @@ pub(super) fn run(
         Place::Native
     } else {
         let module = module(test.module.as_deref())?;
-        progress.say(&format!("reading {}", module.display()));
+        progress.say(&format!("reading {}", shown(&module)));
         settings.place = format!("through {} in a simulated Envoy, seed {}", module.display(), test.seed);
         settings.arguments = format!(" --seed {}", test.seed);
         if let Some(given) = &test.module {
@@ -64,7 +66,8 @@ pub(super) fn run(
     cases.sort_by_key(|(place, _)| *place);
     let mut cases: Vec<CaseResult> = cases.into_iter().map(|(_, case)| case).collect();
     cases.extend(unread(found));
-    Ok((Results { settings, cases, took }, coverages))
+    let warnings = found.warnings(test.filter.as_deref());
+    Ok((Results { settings, cases, warnings, took }, coverages))
 }
 
 /// A result for each file that could not be read.
@@ -92,10 +95,9 @@ impl Order {
     pub(super) fn of(suites: &[Loaded]) -> Self {
         let mut places = HashMap::new();
         for suite in suites {
-            let text = std::fs::read_to_string(&suite.path).unwrap_or_default();
             for run in &suite.runs {
                 let number = places.len();
-                places.entry(run.label()).or_insert_with(|| (number, line_of(&text, &run.case)));
+                places.entry(run.label()).or_insert_with(|| (number, suite.lines.get(&run.case).copied()));
             }
         }
         Self { places }
@@ -104,17 +106,6 @@ impl Order {
     pub(super) fn place(&self, run: &Run) -> (usize, Option<usize>) {
         self.places.get(&run.label()).copied().unwrap_or((usize::MAX, None))
     }
-}
-
-/// The line in which a case gets its name.
-fn line_of(text: &str, case: &str) -> Option<usize> {
-    let named = |line: &str| {
-        let name = line.trim_start_matches([' ', '-', '{']).strip_prefix("name:").map(str::trim_start);
-        let name = name.map(|name| name.trim_start_matches(['"', '\'']));
-        let rest = name.and_then(|name| name.strip_prefix(case));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['"', '\'', ',', '}']))
-    };
-    text.lines().position(named).map(|index| index + 1)
 }
 
 struct Collected {
@@ -128,7 +119,7 @@ impl Collected {
         self.coverages.add(suite, &traced);
         let (place, line) = order.place(run);
         let home = found::home(suite);
-        let file = found::plain(&suite.path).display().to_string();
+        let file = plain(&suite.path).display().to_string();
         self.cases.push((place, CaseResult::of((file, line), run, (verdict, requests), took, &home)));
     }
 }
@@ -139,15 +130,15 @@ pub(super) fn module(given: Option<&Path>) -> Result<PathBuf, String> {
         if given.is_file() {
             return Ok(given.to_owned());
         }
-        return Err(format!("no module at {}; build it with `make build`, or give another", given.display()));
+        return Err(format!("no module at {}; give the {MODULE} of a release", shown(given)));
     }
     let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(MODULE)));
     let places: Vec<PathBuf> = beside.into_iter().chain([Path::new("dist").join(MODULE)]).collect();
     places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
-        let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+        let places: Vec<String> = places.iter().map(|place| shown(place)).collect();
         format!(
-            "no module to test: neither {}; give one with --module FILE, build it with `make build`, or test in the engine \
-             alone with --native",
+            "no module to test: neither {}; give the {MODULE} of a release with --module FILE, or test in the engine alone \
+             with --native",
             places.join(" nor ")
         )
     })
@@ -158,17 +149,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_case_is_found_by_its_name() {
-        let text = "bundle: ..\ncases:\n  - name: a b\n    near: a\n  - {name: \"a\", expect: allow}\n  - name: 'c'\n";
-        assert_eq!(line_of(text, "a b"), Some(3));
-        assert_eq!(line_of(text, "a"), Some(5));
-        assert_eq!(line_of(text, "c"), Some(6));
-        assert_eq!(line_of(text, "nobody"), None);
-    }
-
-    #[test]
     fn a_module_that_is_not_there_is_an_error_with_a_remedy() {
         let error = module(Some(Path::new("/nonexistent/x.wasm"))).unwrap_err();
-        assert!(error.contains("/nonexistent/x.wasm") && error.contains("make build"), "{error}");
+        assert!(error.contains("/nonexistent/x.wasm") && error.contains("of a release"), "{error}");
     }
 }

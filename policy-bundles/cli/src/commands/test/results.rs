@@ -8,7 +8,7 @@ use bartizan_cases::expand::Run;
 use bartizan_cases::format::Decision;
 use serde_json::Value;
 
-use super::found::Home;
+use super::found::{Home, Warning};
 use super::percent::Percent;
 use super::request;
 use crate::output::is_hidden;
@@ -25,6 +25,8 @@ pub(super) struct Settings {
     pub(super) arguments: String,
     pub(super) coverage: bool,
     pub(super) threshold: Option<Percent>,
+    /// Whether warnings are as bad as failures.
+    pub(super) strict: bool,
 }
 
 /// Everything that came of a run of the command.
@@ -33,6 +35,8 @@ pub(super) struct Results {
     pub(super) settings: Settings,
     /// In the order in which they are written.
     pub(super) cases: Vec<CaseResult>,
+    /// What shows less than somebody may think.
+    pub(super) warnings: Vec<Warning>,
     pub(super) took: Duration,
 }
 
@@ -114,6 +118,11 @@ impl Counts {
 impl Results {
     pub(super) fn counts(&self) -> Counts {
         Counts::of(&self.cases)
+    }
+
+    /// How many warnings are as bad as failures.
+    pub(super) fn refused_warnings(&self) -> usize {
+        if self.settings.strict { self.warnings.len() } else { 0 }
     }
 
     pub(super) fn requests(&self) -> u64 {

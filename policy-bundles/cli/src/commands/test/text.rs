@@ -1,6 +1,6 @@
 //! The report for people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::coverage::Coverages;
@@ -21,13 +21,18 @@ pub(super) fn report(results: &Results, coverages: &Coverages, verbose: bool, co
             let _ = writeln!(out, "  {} {}", status(&case.status, colour), printable(&case.name()));
         }
     }
+    let mut told = BTreeSet::new();
     for case in &results.cases {
         match &case.status {
             Status::Failed(failed) => failure(&mut out, results, case, failed, colour),
-            Status::Error(why) => error(&mut out, case, why, colour),
-            Status::Passed | Status::Skipped(_) => {}
+            // What is wrong with a bundle is wrong for all cases of a file.
+            Status::Error(why) if told.insert((&case.file, why)) => {
+                error(&mut out, results, case, why, colour)
+            }
+            Status::Passed | Status::Skipped(_) | Status::Error(_) => {}
         }
     }
+    warnings(&mut out, results, colour);
     skipped(&mut out, results, colour);
     if !coverages.is_empty() {
         out.push('\n');
@@ -110,11 +115,28 @@ fn failure(out: &mut String, results: &Results, case: &CaseResult, failed: &Fail
     line("replay", &results.replay(case));
 }
 
-fn error(out: &mut String, case: &CaseResult, why: &str, colour: bool) {
+fn error(out: &mut String, results: &Results, case: &CaseResult, why: &str, colour: bool) {
     let name = if case.case.is_empty() { String::new() } else { format!(": {}", printable(&case.name())) };
-    let _ = writeln!(out, "\n{} {}{name}", paint(colour, RED, "ERROR"), printable(&case.place()));
+    let same = |other: &&CaseResult| {
+        other.file == case.file && matches!(&other.status, Status::Error(theirs) if theirs == why)
+    };
+    let others = match results.cases.iter().filter(same).count().saturating_sub(1) {
+        0 => String::new(),
+        others => format!(", and {} more", count(others, "case")),
+    };
+    let _ = writeln!(out, "\n{} {}{name}{others}", paint(colour, RED, "ERROR"), printable(&case.place()));
     for text in why.lines() {
         let _ = writeln!(out, "  {}", printable(text));
+    }
+}
+
+fn warnings(out: &mut String, results: &Results, colour: bool) {
+    if !results.warnings.is_empty() {
+        out.push('\n');
+    }
+    for warning in &results.warnings {
+        let head = paint(colour, YELLOW, "WARNING");
+        let _ = writeln!(out, "{head} {}: {}", printable(&warning.place()), warning.problem);
     }
 }
 
@@ -143,12 +165,21 @@ fn summary(out: &mut String, results: &Results, coverages: &Coverages, colour: b
     let counts = results.counts();
     let settings = &results.settings;
     let below = settings.threshold.as_ref().filter(|least| coverages.is_below(least));
-    let bad = counts.failed > 0 || counts.errors > 0 || counts.ran() == 0 || below.is_some();
+    let refused = results.refused_warnings();
+    let bad = counts.failed > 0 || refused > 0 || counts.errors > 0 || counts.ran() == 0 || below.is_some();
     let cases = count(counts.all(), "case");
     let seconds = results.took.as_secs_f64();
     let requests = count(usize::try_from(results.requests()).unwrap_or(usize::MAX), "request");
     if counts.ran() == 0 {
-        let _ = writeln!(out, "\nno case was run: each one is left out here, and an empty run shows nothing");
+        let all = count(counts.skipped, "case");
+        let _ = writeln!(
+            out,
+            "\nno case was run: {all} left out here for the reasons above, and an empty run shows nothing"
+        );
+    }
+    if refused > 0 {
+        let warnings = count(refused, "warning");
+        let _ = writeln!(out, "\nwith --strict a warning is as bad as a failure: {warnings}");
     }
     if let Some(least) = below {
         let _ = writeln!(
@@ -158,9 +189,13 @@ fn summary(out: &mut String, results: &Results, coverages: &Coverages, colour: b
         );
     }
     let (word, code) = if bad { ("FAILED", RED) } else { ("PASSED", GREEN) };
+    let warnings = match results.warnings.len() {
+        0 => String::new(),
+        number => format!(", {}", count(number, "warning")),
+    };
     let _ = writeln!(
         out,
-        "{} {cases}: {}; {requests} {}, {seconds:.1} s",
+        "{} {cases}: {}{warnings}; {requests} {}, {seconds:.1} s",
         paint(colour, code, word),
         counted(counts),
         printable(&settings.place)
