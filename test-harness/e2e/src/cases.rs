@@ -22,7 +22,7 @@ use crate::config;
 use crate::deploy::{self, Guard, Policy, Post, Signatures, Stage, Tools};
 use crate::message::{Body, Request};
 use crate::pack::pack;
-use crate::report::{Done, Report};
+use crate::report::{Done, Report, UNSAYABLE};
 use crate::upstream::Answer;
 
 /// Runs under way at the same time in one Envoy.
@@ -60,6 +60,8 @@ pub struct Ended {
     pub number: u32,
     /// When it began, since 1970.
     pub began: Duration,
+    /// Whether the proxy answered any of its requests itself, before the filter saw it.
+    pub by_proxy: bool,
 }
 
 /// Is called when a run is over or left out, from any thread.
@@ -98,15 +100,19 @@ struct Job {
 /// Runs the cases of the repository and reports.
 ///
 /// # Errors
-/// When a suite cannot be put in force, or the proxy breaks. Cases that fail are in the report.
+/// When a suite cannot be put in force, the proxy breaks, or no case is run. Cases that fail are in the report.
 pub async fn run(options: &Options) -> Result<Report> {
-    run_suites(&load()?, options, &Tools::found()?, &(Arc::new(drop) as Each)).await
+    let report = run_suites(&load()?, options, &Tools::found()?, &(Arc::new(drop) as Each)).await?;
+    match report.emptiness(options.only.as_deref()) {
+        Some(why) => bail!(why),
+        None => Ok(report),
+    }
 }
 
 /// Runs the cases of some suites, and waits for the end: for programs that have nothing else to do.
 ///
 /// # Errors
-/// As for [`run`].
+/// When a suite cannot be put in force, or the proxy breaks. That every case is left out is no error here.
 pub fn run_and_wait(suites: &[Loaded], options: &Options, tools: &Tools, each: &Each) -> Result<Report> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(run_suites(suites, options, tools, each))
@@ -115,7 +121,7 @@ pub fn run_and_wait(suites: &[Loaded], options: &Options, tools: &Tools, each: &
 /// Runs the cases of some suites and reports.
 ///
 /// # Errors
-/// As for [`run`].
+/// As for [`run_and_wait`].
 pub async fn run_suites(suites: &[Loaded], options: &Options, tools: &Tools, each: &Each) -> Result<Report> {
     let mut report = Report::default();
     let mut jobs = Vec::new();
@@ -150,9 +156,6 @@ pub async fn run_suites(suites: &[Loaded], options: &Options, tools: &Tools, eac
     while let Some(part) = under_way.join_next().await {
         report.merge(part??);
     }
-    if report.runs.is_empty() {
-        bail!("no case was run");
-    }
     report.failures.sort();
     Ok(report)
 }
@@ -179,20 +182,25 @@ fn jobs_of(
         for run in left_out {
             let why = run.only.as_ref().map(|only| only.because.clone()).unwrap_or_default();
             *report.skipped.entry(why.clone()).or_default() += 1;
+            report.record.leave_out(&run, target(protocol).http(), Some(signatures), &why);
             let (way, verdict) = (protocol.to_string(), Verdict::Skipped(why));
             let nothing = (0, Duration::ZERO, 0, Duration::ZERO);
             let (requests, took, number, began) = nothing;
-            each(Ended { run, way, verdict, requests, took, number, began });
+            each(Ended { run, way, verdict, requests, took, number, began, by_proxy: false });
         }
         if suite.suite.state == State::Case {
             for (number, run) in chosen.into_iter().enumerate() {
                 alone.push(job(format!("{name}, {protocol}, run {number}"), vec![(protocol, vec![run])]));
             }
-        } else {
+        } else if !chosen.is_empty() {
             rounds.push((protocol, chosen));
         }
     }
-    if suite.suite.state == State::Case { alone } else { vec![job(name, rounds)] }
+    // Nothing is put in force for nobody.
+    if !rounds.is_empty() {
+        alone.push(job(name, rounds));
+    }
+    alone
 }
 
 /// Lets runs that a slow answer could spoil have the machine for themselves.
@@ -269,13 +277,17 @@ async fn run_job(
         while let Some(joined) = under_way.join_next().await {
             let (run, mut done, took) = joined?;
             let sights = std::mem::take(&mut done.sights);
-            if job.compared && !done.unsayable && done.wrong.is_empty() {
-                report.record.add(&run, target(protocol).http(), Some(job.signatures), sights);
+            let by_proxy = sights.iter().any(|sight| sight.by_proxy);
+            let (http, by) = (target(protocol).http(), Some(job.signatures));
+            if done.unsayable {
+                report.record.leave_out(&run, http, by, UNSAYABLE);
+            } else if job.compared && done.wrong.is_empty() {
+                report.record.add(&run, http, by, sights);
             }
             let (requests, number, began) = (done.requests, done.number, done.began);
             let verdict = done.verdict();
             report.add(&run, &key, done);
-            each(Ended { run, way: key.clone(), verdict, requests, took, number, began });
+            each(Ended { run, way: key.clone(), verdict, requests, took, number, began, by_proxy });
         }
     }
     Ok(report)

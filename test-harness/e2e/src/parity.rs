@@ -1,6 +1,6 @@
 //! The same cases natively, simulated and in a real Envoy: whether all three agree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -40,15 +40,22 @@ pub async fn parity(only: Option<String>) -> Result<()> {
     let total: usize = envoy.runs.values().sum();
     let seconds = started.elapsed().as_secs_f32();
     println!("  in Envoy    {total:6} runs {:7} requests, in {seconds:.1} s", envoy.requests);
+    let runs = suites.iter().flat_map(|suite| &suite.runs);
+    let said: BTreeSet<&str> =
+        runs.filter_map(|run| run.only.as_ref()).map(|only| only.because.as_str()).collect();
     let mut wrong = Vec::new();
     let mut report = |between: &str, agreement: Agreement| {
-        let Agreement { runs, requests, by_proxy, disagreements } = agreement;
+        let Agreement { runs, requests, by_proxy, one_sided, disagreements } = agreement;
         let count = disagreements.len();
         print!("  {between}: {runs} runs and {requests} requests compared, {count} disagreements");
-        println!(
-            "{}",
-            if by_proxy > 0 { format!("; {by_proxy} answered by Envoy's codecs") } else { String::new() }
-        );
+        if by_proxy > 0 {
+            print!("; {by_proxy} answered by Envoy's codecs");
+        }
+        println!("; {} runs in one place only", one_sided.values().sum::<usize>());
+        // What cases say themselves is counted below.
+        for (why, count) in one_sided.iter().filter(|(why, _)| !said.contains(why.as_str())) {
+            println!("  {count:5} of them: {why}");
+        }
         wrong.extend(disagreements.into_iter().map(|what| format!("{between}: {what}")));
         if runs == 0 { Err(anyhow!("{between}: nothing was compared")) } else { Ok(()) }
     };
@@ -77,7 +84,9 @@ fn everywhere(suites: &[Loaded], place: &session::Place, options: &Options, name
             }
             Verdict::Failed(failure) => seen.1.push(format!("FAILED {label} ({target})\n{failure}")),
             Verdict::Error(why) => seen.1.push(format!("ERROR {label} ({target}): {why}")),
-            Verdict::Skipped(_) => {}
+            Verdict::Skipped(why) => {
+                seen.0.leave_out(outcome.run, target.http(), outcome.signatures, &why);
+            }
         }
     });
     let (record, wrong) = seen.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -42,7 +42,7 @@ pub(crate) struct Done {
 }
 
 /// Why a run is left out that HTTP/2 cannot express.
-const UNSAYABLE: &str = "HTTP/2 has no way to say this request";
+pub(crate) const UNSAYABLE: &str = "HTTP/2 has no way to say this request";
 
 impl Done {
     /// What the run came to.
@@ -78,6 +78,22 @@ impl Report {
         }
     }
 
+    /// Why nothing was run, if nothing was: an empty run shows nothing.
+    #[must_use]
+    pub fn emptiness(&self, only: Option<&str>) -> Option<String> {
+        if self.runs.values().sum::<usize>() > 0 {
+            return None;
+        }
+        if self.cases == 0 {
+            let named =
+                only.map(|only| format!(" has `{only}` in its file, name or row")).unwrap_or_default();
+            return Some(format!("no case{named}, and an empty run shows nothing"));
+        }
+        let why = self.skipped.iter().map(|(why, count)| format!("{count} left out: {why}"));
+        let why = why.collect::<Vec<_>>().join("; ");
+        Some(format!("no case was run, of {}, and an empty run shows nothing; {why}", self.cases))
+    }
+
     /// The report as text; the last line says whether all is well.
     #[must_use]
     pub fn text(&self) -> String {
@@ -102,5 +118,42 @@ impl Report {
             self.failures.len()
         );
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use bartizan_cases::suite::{Loaded, parse};
+
+    use crate::cases::{Options, run_and_wait};
+    use crate::deploy::{Signatures, Tools};
+
+    /// Nothing is started, so that there need be no Envoy.
+    #[test]
+    fn a_run_of_nothing_is_told_with_its_reasons() {
+        let bundle = "{apiVersion: bartizan/v1, name: x, routes: [{path: /, access: public, limits: []}]}";
+        let text = format!(
+            "bundle: {{text: '{bundle}'}}\ncases: [{{name: a, only: {{run: simulated, because: time moves}}}}]\n"
+        );
+        for state in ["", "state: case\n"] {
+            let (suite, runs) = parse(&format!("{state}{text}"), "s").unwrap();
+            let (path, file, lines) = ("s".into(), "s".into(), std::collections::BTreeMap::new());
+            let suites = [Loaded { path, file, suite, runs, lines }];
+            let tools = Tools { module: PathBuf::from("/nonexistent"), envoy: Some("/nonexistent".into()) };
+            let report = |only: Option<&str>| {
+                let only = only.map(str::to_owned);
+                let options = Options { only, signatures: vec![Signatures::Auto], compared: false };
+                run_and_wait(&suites, &options, &tools, &(Arc::new(drop) as crate::cases::Each)).unwrap()
+            };
+            assert_eq!(
+                report(None).emptiness(None).unwrap(),
+                "no case was run, of 1, and an empty run shows nothing; 2 left out: time moves"
+            );
+            let other = report(Some("b")).emptiness(Some("b")).unwrap();
+            assert_eq!(other, "no case has `b` in its file, name or row, and an empty run shows nothing");
+        }
     }
 }

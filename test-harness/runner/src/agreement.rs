@@ -97,6 +97,8 @@ impl Sight {
 #[derive(Debug, Clone, Default)]
 pub struct Record {
     runs: BTreeMap<Key, Vec<Sight>>,
+    /// Why a run is not there.
+    left_out: BTreeMap<Key, String>,
 }
 
 /// A run by its label, the version of HTTP and the signature path; natively there is neither.
@@ -111,7 +113,9 @@ pub struct Agreement {
     pub requests: usize,
     /// Requests that the proxy answered itself, before the filter, as their case allows.
     pub by_proxy: usize,
-    /// In what they differ.
+    /// How many runs only one of both has, by the reason that the other one gives.
+    pub one_sided: BTreeMap<String, usize>,
+    /// In what they differ; a run that one of them lacks without a reason is a difference.
     pub disagreements: Vec<String>,
 }
 
@@ -121,29 +125,54 @@ impl Record {
         self.runs.insert((run.label(), http, signatures), sights);
     }
 
+    /// Keeps why a run is not there.
+    pub fn leave_out(&mut self, run: &Run, http: Option<Http>, signatures: Option<Signatures>, why: &str) {
+        self.left_out.insert((run.label(), http, signatures), why.to_owned());
+    }
+
     /// Takes over the runs of another record.
     pub fn merge(&mut self, other: Self) {
         self.runs.extend(other.runs);
+        self.left_out.extend(other.left_out);
+    }
+
+    /// What there is for a run of another place: of the same way, or of the one way that runs natively.
+    fn of<'a, T>(all: &'a BTreeMap<Key, T>, key: &Key) -> Option<&'a T> {
+        let natively = (key.0.clone(), None, None);
+        all.get(key).or_else(|| all.get(&natively)).or_else(|| {
+            // For the one way that runs natively any other will do.
+            let mut any = all.range(natively.clone()..).take_while(|((label, ..), _)| *label == key.0);
+            any.next().filter(|_| *key == natively).map(|(_, value)| value)
+        })
+    }
+
+    /// Counts a run that this place does not have and another one has.
+    fn misses(&self, key: &Key, agreement: &mut Agreement) {
+        match Self::of(&self.left_out, key).filter(|why| !why.trim().is_empty()) {
+            Some(why) => *agreement.one_sided.entry(why.clone()).or_default() += 1,
+            None => {
+                let what = format!("{}{}: ran in one place only, and nothing says why", key.0, way(key));
+                agreement.disagreements.push(what);
+            }
+        }
     }
 
     /// Compares this place with another one, which ran the same cases in the same ways. Natively there are neither protocols
     /// nor signature paths, so one native run is compared with each of the other place. `clocks` says that both have
-    /// the same clock.
+    /// the same clock. Runs that only one has are counted with their reason.
     #[must_use]
     pub fn compare(&self, other: &Self, clocks: bool) -> Agreement {
         let mut agreement = Agreement::default();
         for (key, theirs) in &other.runs {
-            let (label, http, signatures) = key;
-            let Some(ours) = self.runs.get(key).or_else(|| self.runs.get(&(label.clone(), None, None)))
-            else {
+            let Some(ours) = Self::of(&self.runs, key) else {
+                self.misses(key, &mut agreement);
                 continue;
             };
             agreement.runs += 1;
-            let way = [http.map(|http| http.to_string()), signatures.map(|by| format!("signatures {by}"))];
-            let way = way.into_iter().flatten().collect::<Vec<_>>().join(", ");
+            let (label, way) = (&key.0, way(key));
             if ours.len() != theirs.len() {
                 let counts = format!("{} requests and {}", ours.len(), theirs.len());
-                agreement.disagreements.push(format!("{label} ({way}): {counts}"));
+                agreement.disagreements.push(format!("{label}{way}: {counts}"));
             }
             for (number, (left, right)) in (1..).zip(ours.iter().zip(theirs)) {
                 if left.by_proxy || right.by_proxy {
@@ -154,11 +183,21 @@ impl Record {
                 let differences = left.differences(right, clocks).into_iter();
                 agreement
                     .disagreements
-                    .extend(differences.map(|what| format!("{label} ({way}), request {number}: {what}")));
+                    .extend(differences.map(|what| format!("{label}{way}, request {number}: {what}")));
             }
+        }
+        for key in self.runs.keys().filter(|key| Self::of(&other.runs, key).is_none()) {
+            other.misses(key, &mut agreement);
         }
         agreement
     }
+}
+
+/// In which way a run was done, for messages.
+fn way((_, http, signatures): &Key) -> String {
+    let parts = [http.map(|http| http.to_string()), signatures.map(|by| format!("signatures {by}"))];
+    let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    if parts.is_empty() { " (natively)".into() } else { format!(" ({parts})") }
 }
 
 /// What a run alone has.
@@ -282,6 +321,49 @@ mod tests {
         for (number, change) in changes.iter().enumerate() {
             assert!(!sight(1, |_| ()).differences(&sight(2, change), false).is_empty(), "{number}");
         }
+    }
+
+    #[test]
+    fn runs_that_one_place_lacks_are_counted_or_wrong() {
+        let text =
+            "bundle: x\ncases: [{name: a, expect: route-unknown}, {name: ab, expect: route-unknown}]\n";
+        let (_, runs) = crate::suite::parse(text, "s").unwrap();
+        let (http, by) = ([Some(Http::V1), Some(Http::V2)], Some(Signatures::Auto));
+        let sights = || vec![sight(1, |_| ())];
+        let (mut native, mut proxy) = (Record::default(), Record::default());
+        for run in &runs {
+            native.add(run, None, None, sights());
+            http.iter().for_each(|http| proxy.add(run, *http, by, sights()));
+        }
+        let both = native.compare(&proxy, true);
+        assert_eq!((both.runs, both.one_sided.len(), both.disagreements.len()), (4, 0, 0), "{both:?}");
+        let (mut less, mut none) = (Record::default(), Record::default());
+        http.iter().for_each(|http| less.add(&runs[1], *http, by, sights()));
+        less.add(&runs[0], http[0], by, sights());
+        none.add(&runs[1], None, None, sights());
+        // Which of both lacks it makes no difference.
+        for agreement in [proxy.compare(&less, true), less.compare(&proxy, true)] {
+            assert_eq!(agreement.runs, 3);
+            let [one] = agreement.disagreements.as_slice() else { panic!("{agreement:?}") };
+            assert_eq!(one, "s: a (HTTP/2, signatures auto): ran in one place only, and nothing says why");
+        }
+        assert_eq!(none.compare(&proxy, true).disagreements.len(), 2, "one for each version of HTTP");
+        assert_eq!(proxy.compare(&none, true).disagreements.len(), 2);
+        assert_eq!(native.compare(&none, true).disagreements.len(), 1);
+        less.leave_out(&runs[0], http[1], by, "no way to say it");
+        none.leave_out(&runs[0], None, None, "not here");
+        for (left, right, why, count) in [
+            (&proxy, &less, "no way to say it", 1),
+            (&less, &proxy, "no way to say it", 1),
+            (&none, &proxy, "not here", 2),
+            (&proxy, &none, "not here", 2),
+        ] {
+            let agreement = left.compare(right, true);
+            assert!(agreement.disagreements.is_empty(), "{agreement:?}");
+            assert_eq!(agreement.one_sided.get(why), Some(&count), "{agreement:?}");
+        }
+        less.leave_out(&runs[0], http[1], by, " ");
+        assert_eq!(proxy.compare(&less, true).disagreements.len(), 1, "an empty reason is none");
     }
 
     #[test]

@@ -174,7 +174,8 @@ impl fmt::Display for Traced {
 }
 
 /// Sends the requests of a run natively from this moment on, whatever is expected of them, and says what the engine
-/// considered for each.
+/// considered for each. It ends before the first that only a simulated proxy can send, with calls that fail or a client
+/// that leaves: here it would reach what it did not reach there, and would spend what it did not spend.
 ///
 /// # Errors
 /// If a request cannot be made.
@@ -191,6 +192,10 @@ pub fn trace(
     for step in &run.steps {
         native.wait(step.wait);
         let concrete = step.concrete(number, native.now().as_secs(), mint)?;
+        let simulate = &concrete.wire.simulate;
+        if !simulate.faults.is_empty() || simulate.disconnect_after.is_some() {
+            break;
+        }
         for _ in 0..step.repeat {
             native.send(&concrete.wire).map_err(|broken| broken.0)?;
             traced.push(std::mem::take(&mut native.traced));
@@ -218,6 +223,33 @@ fn apply(edit: Edit<&str>, lines: &mut Lines) {
         Edit::Set(_, value) => {
             lines.retain(|(n, _)| n != name.as_bytes());
             lines.push((name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::parse;
+
+    #[test]
+    fn what_only_a_simulated_proxy_can_send_is_not_retraced() {
+        let bundle = "{apiVersion: bartizan/v1, name: x, routes: [{path: /, access: public, limits: []}]}";
+        let only = "only: {run: simulated, because: x}";
+        for (simulate, retraced) in
+            [("worker: 1", 3), ("disconnect_after: 0", 1), ("faults: [{call: proxy_get_shared_data}]", 1)]
+        {
+            let text = format!(
+                "bundle: {{text: '{bundle}'}}\ncases: [{{name: a, {only}, steps: [{{}}, {{request: {{simulate: {{{simulate}}}}}}}, {{}}]}}]\n"
+            );
+            let (suite, runs) = parse(&text, "s").unwrap();
+            let (path, file, lines) = ("s".into(), "s".into(), std::collections::BTreeMap::new());
+            let suite = crate::suite::Loaded { path, file, suite, runs, lines };
+            let prepared = suite.prepare().unwrap();
+            let mut native = Native::new(prepared.plan, &prepared.secrets).unwrap();
+            let now = Duration::from_secs(EPOCH_S);
+            let traced = trace(&mut native, &suite.runs[0], 1, now, &prepared.mint).unwrap();
+            assert_eq!(traced.len(), retraced, "{simulate}");
         }
     }
 }

@@ -92,7 +92,8 @@ pub struct Outcome<'a> {
     pub requests: u32,
     /// How long it took.
     pub took: Duration,
-    /// What the engine considered natively, for one request after the other, if that was asked for.
+    /// What the engine considered natively, for one request after the other, if that was asked for; as far as
+    /// [`native::trace`] can tell.
     pub traced: Vec<Traced>,
     /// What came back, for one request after the other, if that was asked for.
     pub sights: Vec<Sight>,
@@ -259,6 +260,8 @@ impl Session<'_> {
                     let skipped = matches!(ran.verdict, Verdict::Skipped(_));
                     if failed || (self.options.traced && !skipped) {
                         traced = trace(&mut tracer, prepared, run, *number, began);
+                        // What comes after a failure was never sent.
+                        traced.truncate(usize::try_from(ran.requests).unwrap_or(usize::MAX));
                         explain(&mut ran, &traced);
                     }
                     (driver.target(), ran)

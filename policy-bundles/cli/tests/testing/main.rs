@@ -259,6 +259,14 @@ fn runs_that_show_nothing_fail_and_say_what_to_do() {
     assert_eq!(skipped.status.code(), Some(2), "{}", out(&skipped));
     assert!(out(&skipped).contains("SKIPPED 1 case: it is for Envoy"), "{}", out(&skipped));
     assert!(out(&skipped).contains("no case was run: 1 case left out here"), "{}", out(&skipped));
+    // With an Envoy too, which is not even started: any file will do.
+    let simulated = "  - {name: a, only: {run: simulated, because: time moves}, request: {path: /y}, expect: route-unknown}\n";
+    let directory = small("skipped-envoy", simulated);
+    let file = Path::new(&directory).join("bundle.yaml").display().to_string();
+    let skipped = bartizan(&[&directory, "--envoy", "--envoy-path", &file, "--module", &file]);
+    assert_eq!(skipped.status.code(), Some(2), "{}", out(&skipped));
+    assert!(out(&skipped).contains("SKIPPED 2 cases: time moves"), "{}{}", out(&skipped), err(&skipped));
+    assert!(out(&skipped).contains("no case was run: 2 cases left out here"), "{}", out(&skipped));
 }
 
 #[test]
@@ -383,4 +391,9 @@ fn the_same_cases_go_through_a_real_envoy() {
     let error = run(&unbuilt, &[]);
     assert_eq!(error.status.code(), Some(2), "{}", out(&error));
     assert!(out(&error).contains("does not compile"), "{}", out(&error));
+    // What Envoy's codecs refuse never reached the filter.
+    let hostless = "  - {name: a, request: {host: null}, expect: {decision: host-malformed, proxy: {status: [400, 0], because: codecs ask for a host}}}\n";
+    let by_proxy = run(&small("envoy-codec", hostless), &["--coverage"]);
+    assert_eq!(by_proxy.status.code(), Some(0), "{}{}", out(&by_proxy), err(&by_proxy));
+    assert!(out(&by_proxy).contains("host-malformed: never met"), "{}", out(&by_proxy));
 }

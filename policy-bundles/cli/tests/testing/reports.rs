@@ -11,6 +11,30 @@ fn no_answer_is_told_with_its_reason() {
     let output = bartizan(&[&small("no-answer", case), "--module", &module]);
     assert_eq!(output.status.code(), Some(1), "{}{}", out(&output), err(&output));
     assert!(out(&output).contains("got       no answer: "), "{}", out(&output));
+    assert!(out(&output).contains("decision  not explained: the engine alone"), "{}", out(&output));
+}
+
+#[test]
+fn what_a_case_did_not_reach_is_not_covered() {
+    let module = module().display().to_string();
+    let case = |simulate: &str| {
+        format!(
+            "  - {{name: a, near: lost, only: {{run: simulated, because: a simulation}}, request: {{path: /healthz, simulate: {{{simulate}}}}}}}\n  - {{name: lost, request: {{path: /x}}, expect: route-unknown}}\n"
+        )
+    };
+    for (name, simulate, reached) in [("reached", "worker: 1", true), ("left", "disconnect_after: 0", false)]
+    {
+        let directory = small(name, &case(simulate));
+        let output = bartizan(&[&directory, "--module", &module, "--coverage"]);
+        assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+        let never = out(&output).contains("route `health`: never let through");
+        assert_eq!(never, !reached, "{name}: {}", out(&output));
+    }
+    // The second step is never sent.
+    let steps =
+        "  - {name: a, steps: [{request: {path: /x}, expect: token-missing}, {request: {path: /healthz}}]}\n";
+    let output = bartizan(&[&small("unsent", steps), "--native", "--coverage"]);
+    assert!(out(&output).contains("route `health`: never let through"), "{}", out(&output));
 }
 
 #[test]

@@ -106,17 +106,20 @@ fn told(
     coverages: &mut Coverages,
     settings: &Settings,
 ) -> CaseResult {
-    let Ended { run, way, mut verdict, requests, took, number, began } = ended;
+    let Ended { run, way, mut verdict, requests, took, number, began, by_proxy } = ended;
     let skipped = matches!(verdict, Verdict::Skipped(_));
-    let traced: Vec<Traced> = match &verdict {
+    let mut traced: Vec<Traced> = match &verdict {
         Verdict::Failed(_) => considered(prepared, &run, number, began),
         _ if settings.coverage && !skipped => considered(prepared, &run, number, began),
         _ => Vec::new(),
     };
+    // What comes after a failure was never sent.
+    traced.truncate(requests);
     if let Verdict::Failed(failure) = &mut verdict {
         failure.explanation = requests.checked_sub(1).and_then(|last| traced.get(last)).cloned();
     }
-    if settings.coverage {
+    // What Envoy's codecs refuse never reaches the filter.
+    if settings.coverage && !by_proxy {
         coverages.add(suite, &traced);
     }
     let file = plain(&suite.path).display().to_string();

@@ -79,7 +79,12 @@ pub(super) struct Failed {
     pub(super) considered: Vec<[String; 3]>,
     /// What the engine tells operators of the refusal.
     pub(super) refusal: Vec<String>,
+    /// Why nothing is known of what the engine considered.
+    pub(super) unexplained: Option<&'static str>,
 }
+
+/// Whoever explains is the engine alone.
+const UNEXPLAINED: &str = "not explained: the engine alone, which explains, sees no call fail and no client leave, as it is here or before";
 
 /// How many cases came to what.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -254,6 +259,7 @@ impl Failed {
                 .map(|c| [c.room.name().to_owned(), home.place(&c.at), c.what.clone()])
                 .collect(),
             refusal: told,
+            unexplained: explanation.is_none().then_some(UNEXPLAINED),
         }
     }
 }
