@@ -1,29 +1,25 @@
 //! Runs behaviour cases in a real Envoy: every suite, over both protocols, with either signature path.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use bartizan_cases::agreement::Sight;
-use bartizan_cases::driver::{Failure, Verdict};
-use bartizan_cases::expand::{Run, Target};
-use bartizan_cases::format::{Http, State};
-use bartizan_cases::judge::judge;
+use bartizan_cases::driver::{self, Driver as _, Verdict};
+use bartizan_cases::expand::Run;
+use bartizan_cases::format::State;
 use bartizan_cases::suite::{self, Loaded};
-use bartizan_cases::wire::{Lines, Observed, Seen, Wire};
 use tokio::sync::{RwLock, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 
-use crate::client::{self, Protocol, h2};
+use crate::client::Protocol;
 use crate::config;
-use crate::deploy::{self, Guard, Policy, Post, Signatures, Stage, Tools};
-use crate::message::{Body, Request};
+use crate::deploy::{Policy, Post, Signatures, Stage, Tools};
+use crate::driven::{Driven, target};
 use crate::pack::pack;
 use crate::report::{Done, Report, UNSAYABLE};
-use crate::upstream::Answer;
 
 /// Runs under way at the same time in one Envoy.
 const AT_ONCE: usize = 16;
@@ -264,142 +260,46 @@ async fn run_job(
             under_way.spawn(async move {
                 let _permit = free.acquire().await;
                 let started = Instant::now();
-                let done = if Quiet::wanted_by(&run) {
+                let envoy = Driven::new(stage, guard, protocol);
+                let in_quiet = Quiet::wanted_by(&run);
+                // A driver waits for each answer: not on the threads that bring it.
+                let go = || spawn_blocking(move || (run_one(envoy, &run), run));
+                let done = if in_quiet {
                     let _silence = quiet.0.write().await;
-                    run_one(&stage, &guard, &run, protocol).await
+                    go().await
                 } else {
                     let _noise = quiet.0.read().await;
-                    run_one(&stage, &guard, &run, protocol).await
+                    go().await
                 };
-                (run, done, started.elapsed())
+                done.map(|(done, run)| (run, done, started.elapsed()))
             });
         }
         while let Some(joined) = under_way.join_next().await {
-            let (run, mut done, took) = joined?;
-            let sights = std::mem::take(&mut done.sights);
+            let (run, done, took) = joined??;
+            report.add(&run, &key, &done);
+            let Done { verdict, requests, number, began, sights } = done;
             let by_proxy = sights.iter().any(|sight| sight.by_proxy);
             let (http, by) = (target(protocol).http(), Some(job.signatures));
-            if done.unsayable {
-                report.record.leave_out(&run, http, by, UNSAYABLE);
-            } else if job.compared && done.wrong.is_empty() {
-                report.record.add(&run, http, by, sights);
+            match &verdict {
+                Verdict::Skipped(why) => report.record.leave_out(&run, http, by, why),
+                Verdict::Passed if job.compared => report.record.add(&run, http, by, sights),
+                _ => {}
             }
-            let (requests, number, began) = (done.requests, done.number, done.began);
-            let verdict = done.verdict();
-            report.add(&run, &key, done);
             each(Ended { run, way: key.clone(), verdict, requests, took, number, began, by_proxy });
         }
     }
     Ok(report)
 }
 
-const fn target(protocol: Protocol) -> Target {
-    match protocol {
-        Protocol::Http1 => Target::Envoy(Http::V1),
-        Protocol::Http2 => Target::Envoy(Http::V2),
-    }
-}
-
-async fn run_one(stage: &Stage, guard: &Guard, run: &Run, protocol: Protocol) -> Done {
+fn run_one(mut envoy: Driven, run: &Run) -> Done {
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-    let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut done = Done { number, began, ..Done::default() };
-    for (step, number_of_step) in run.steps.iter().zip(1..) {
-        tokio::time::sleep(step.wait).await;
-        for turn in 1..=step.repeat {
-            let concrete = deploy::now()
-                .and_then(|now| step.concrete(number, now, &guard.mint).map_err(|error| anyhow!(error)));
-            let concrete = match concrete {
-                Ok(concrete) => concrete,
-                Err(error) => {
-                    done.wrong.push(format!("{error:#}"));
-                    return done;
-                }
-            };
-            let request = request(&concrete.wire);
-            if protocol == Protocol::Http2 && h2::sayable(&request).is_err() {
-                done.unsayable = true;
-                return done;
-            }
-            let observed = observe(stage, guard.address, &concrete.wire, &request, protocol).await;
-            done.requests += 1;
-            done.sights.push(Sight::of(&concrete.wire, &concrete.expect, &observed));
-            let wrong = judge(&concrete, &observed, target(protocol));
-            if !wrong.is_empty() {
-                done.wrong.clone_from(&wrong);
-                done.failure = Some(Box::new(Failure {
-                    step: number_of_step,
-                    steps: run.steps.len(),
-                    turn,
-                    sent: concrete.wire,
-                    expected: concrete.expect,
-                    observed,
-                    problems: wrong,
-                    explanation: None,
-                }));
-                return done;
-            }
-        }
-    }
-    done
-}
-
-async fn observe(
-    stage: &Stage,
-    address: SocketAddr,
-    wire: &Wire,
-    request: &Request,
-    protocol: Protocol,
-) -> Observed {
-    let case = wire.number.to_string();
-    let answer = Answer {
-        status: wire.answer.status,
-        headers: wire.answer.headers.clone(),
-        body: wire.answer.body.clone(),
-    };
-    stage.upstream.expect(&case, answer);
-    let response = client::send(address, Some(wire.peer), protocol, request).await;
-    let seen = stage.upstream.take(&case);
-    let twice = seen.len() > 1;
-    let upstream = seen.into_iter().next().map(|seen| Seen {
-        method: seen.method,
-        path: seen.path.into_bytes(),
-        host: seen.host.into_bytes(),
-        headers: seen.headers,
-        body: seen.body,
-        trailers: seen.trailers,
+    let (began, mint) = (envoy.now(), envoy.guard.mint.clone());
+    let mut sights = Vec::new();
+    let ran = driver::watch(&mut envoy, run, number, &mint, &mut |moment| {
+        sights.push(Sight::of(&moment.concrete.wire, &moment.concrete.expect, moment.observed));
     });
-    match response {
-        Ok(_) if twice => Observed::broken("upstream saw the request more than once"),
-        Ok(response) => Observed {
-            status: response.status,
-            headers: response.headers,
-            body: response.body,
-            upstream,
-            ..Observed::default()
-        },
-        Err(error) => Observed { upstream, ..Observed::broken(format!("{error:#}")) },
-    }
-}
-
-/// A case's request for the clients of this crate.
-fn request(wire: &Wire) -> Request {
-    let trailers: Lines = wire.trailers.clone();
-    let body = match &wire.body {
-        None if trailers.is_empty() => Body::None,
-        None => Body::Pieces { pieces: Vec::new(), sized: false, trailers },
-        Some(pieces) if wire.chunked || !trailers.is_empty() => {
-            Body::Pieces { pieces: pieces.clone(), sized: false, trailers }
-        }
-        Some(pieces) => Body::Pieces { pieces: pieces.clone(), sized: true, trailers },
-    };
-    Request {
-        method: wire.method.clone(),
-        path: wire.path.clone(),
-        host: wire.host.clone(),
-        headers: wire.headers.clone(),
-        body,
-    }
+    let verdict = if envoy.unsayable { Verdict::Skipped(UNSAYABLE.to_owned()) } else { ran.verdict };
+    Done { verdict, requests: usize::try_from(ran.requests).unwrap_or(usize::MAX), number, began, sights }
 }
 
 /// The policy of a suite, with the keys that the suite asks for.

@@ -9,6 +9,7 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod deploy;
+mod driven;
 pub mod envoy;
 pub mod hostile;
 pub mod large;

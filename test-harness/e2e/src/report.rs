@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bartizan_cases::agreement::{Record, Sight};
-use bartizan_cases::driver::{Failure, Verdict};
+use bartizan_cases::driver::Verdict;
 use bartizan_cases::expand::Run;
 
 /// What was run.
@@ -26,14 +26,11 @@ pub struct Report {
     pub record: Record,
 }
 
-/// What one run came to: requests sent, what is wrong, and why it was left out, if it was.
-#[derive(Default)]
+/// What one run came to.
 pub(crate) struct Done {
+    pub(crate) verdict: Verdict,
+    /// Requests sent.
     pub(crate) requests: usize,
-    pub(crate) wrong: Vec<String>,
-    pub(crate) unsayable: bool,
-    /// The request that did not get what was expected; taken out with the verdict.
-    pub(crate) failure: Option<Box<Failure>>,
     /// The number of the run, and when it began.
     pub(crate) number: u32,
     pub(crate) began: Duration,
@@ -43,18 +40,6 @@ pub(crate) struct Done {
 
 /// Why a run is left out that HTTP/2 cannot express.
 pub(crate) const UNSAYABLE: &str = "HTTP/2 has no way to say this request";
-
-impl Done {
-    /// What the run came to.
-    pub(crate) fn verdict(&mut self) -> Verdict {
-        match self.failure.take() {
-            Some(failure) => Verdict::Failed(failure),
-            None if self.unsayable => Verdict::Skipped(UNSAYABLE.to_owned()),
-            None if self.wrong.is_empty() => Verdict::Passed,
-            None => Verdict::Error(self.wrong.join("; ")),
-        }
-    }
-}
 
 impl Report {
     pub(crate) fn merge(&mut self, mut part: Report) {
@@ -68,14 +53,15 @@ impl Report {
         }
     }
 
-    pub(crate) fn add(&mut self, run: &Run, key: &str, done: Done) {
+    pub(crate) fn add(&mut self, run: &Run, key: &str, done: &Done) {
         self.requests += done.requests;
-        if done.unsayable {
-            *self.skipped.entry(UNSAYABLE.to_owned()).or_default() += 1;
-        }
-        if !done.wrong.is_empty() {
-            self.failures.push(format!("{} ({key})\n    {}", run.label(), done.wrong.join("\n    ")));
-        }
+        let wrong = match &done.verdict {
+            Verdict::Passed => return,
+            Verdict::Skipped(why) => return *self.skipped.entry(why.clone()).or_default() += 1,
+            Verdict::Failed(failure) => failure.problems.join("\n    "),
+            Verdict::Error(why) => why.clone(),
+        };
+        self.failures.push(format!("{} ({key})\n    {wrong}", run.label()));
     }
 
     /// Why nothing was run, if nothing was: an empty run shows nothing.

@@ -1,0 +1,121 @@
+//! A policy in force in a real Envoy, as a place where cases run.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bartizan_cases::driver::{Broken, Driver};
+use bartizan_cases::expand::Target;
+use bartizan_cases::format::Http;
+use bartizan_cases::wire::{Lines, Observed, Seen, Wire};
+use tokio::runtime::Handle;
+
+use crate::client::{self, Protocol, h2};
+use crate::deploy::{Guard, Stage};
+use crate::message::{Body, Request};
+use crate::report::UNSAYABLE;
+use crate::upstream::Answer;
+
+/// One of the policies of an Envoy, over one version of HTTP. It waits for answers, so that it must not run on a thread
+/// that others need to get on.
+pub(crate) struct Driven {
+    stage: Arc<Stage>,
+    pub(crate) guard: Arc<Guard>,
+    protocol: Protocol,
+    runtime: Handle,
+    /// HTTP/2 has no way to say a request of this run, which ended there.
+    pub(crate) unsayable: bool,
+}
+
+impl Driver for Driven {
+    fn target(&self) -> Target {
+        target(self.protocol)
+    }
+
+    /// Each run has a client and a subject of its own, or a policy of its own: nothing of theirs is spent.
+    fn fresh(&mut self) -> Result<(), Broken> {
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn wait(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn send(&mut self, wire: &Wire) -> Result<Observed, Broken> {
+        let request = request(wire);
+        if self.protocol == Protocol::Http2 && h2::sayable(&request).is_err() {
+            self.unsayable = true;
+            return Err(Broken(UNSAYABLE.to_owned()));
+        }
+        Ok(self.runtime.block_on(self.observe(wire, &request)))
+    }
+}
+
+impl Driven {
+    /// To be made where the runtime is at hand.
+    pub(crate) fn new(stage: Arc<Stage>, guard: Arc<Guard>, protocol: Protocol) -> Self {
+        Self { stage, guard, protocol, runtime: Handle::current(), unsayable: false }
+    }
+
+    async fn observe(&self, wire: &Wire, request: &Request) -> Observed {
+        let case = wire.number.to_string();
+        let answer = Answer {
+            status: wire.answer.status,
+            headers: wire.answer.headers.clone(),
+            body: wire.answer.body.clone(),
+        };
+        self.stage.upstream.expect(&case, answer);
+        let response = client::send(self.guard.address, Some(wire.peer), self.protocol, request).await;
+        let seen = self.stage.upstream.take(&case);
+        let twice = seen.len() > 1;
+        let upstream = seen.into_iter().next().map(|seen| Seen {
+            method: seen.method,
+            path: seen.path.into_bytes(),
+            host: seen.host.into_bytes(),
+            headers: seen.headers,
+            body: seen.body,
+            trailers: seen.trailers,
+        });
+        match response {
+            Ok(_) if twice => Observed::broken("upstream saw the request more than once"),
+            Ok(response) => Observed {
+                status: response.status,
+                headers: response.headers,
+                body: response.body,
+                upstream,
+                ..Observed::default()
+            },
+            Err(error) => Observed { upstream, ..Observed::broken(format!("{error:#}")) },
+        }
+    }
+}
+
+pub(crate) const fn target(protocol: Protocol) -> Target {
+    match protocol {
+        Protocol::Http1 => Target::Envoy(Http::V1),
+        Protocol::Http2 => Target::Envoy(Http::V2),
+    }
+}
+
+/// A case's request for the clients of this crate.
+fn request(wire: &Wire) -> Request {
+    let trailers: Lines = wire.trailers.clone();
+    let body = match &wire.body {
+        None if trailers.is_empty() => Body::None,
+        None => Body::Pieces { pieces: Vec::new(), sized: false, trailers },
+        Some(pieces) if wire.chunked || !trailers.is_empty() => {
+            Body::Pieces { pieces: pieces.clone(), sized: false, trailers }
+        }
+        Some(pieces) => Body::Pieces { pieces: pieces.clone(), sized: true, trailers },
+    };
+    Request {
+        method: wire.method.clone(),
+        path: wire.path.clone(),
+        host: wire.host.clone(),
+        headers: wire.headers.clone(),
+        body,
+    }
+}
