@@ -1,6 +1,6 @@
 //! Rules about case files themselves: a suite that only ever says yes proves nothing.
 //!
-//! What contradicts the file is an error when it is read ([`wrong`]); a case that shows less than it could is worth a
+//! What contradicts the file is an error when it is read (`wrong`); a case that shows less than it could is worth a
 //! warning ([`alone`]).
 
 use std::collections::BTreeSet;
