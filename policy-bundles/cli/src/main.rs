@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod files;
 mod library;
 mod output;
 
@@ -16,7 +17,8 @@ use output::{Colour, Outcome, Screen};
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done, nothing wrong
-  1  something is wrong with the bundle, a case or the request; it was said what
+  1  something is wrong with the bundle, a case, the request or the artifact, and it was said what;
+     or two bundles differ (`diff`)
   2  the command line is wrong, or there was nothing to run
   3  a file or directory could not be read or written
 
@@ -24,9 +26,12 @@ A first bundle:
   bartizan init my-policy
   bartizan check my-policy
   bartizan test my-policy
-  bartizan build my-policy -o plan.json";
+  bartizan build my-policy -o edge.bundle
+  bartizan keygen -o release
+  bartizan sign edge.bundle --key release.key
+  bartizan verify edge.bundle --trust release.pub";
 
-/// Writes, checks, explains, tests and builds policy bundles for the Bartizan filter.
+/// Writes, checks, explains, tests, builds and signs policy bundles for the Bartizan filter.
 #[derive(Debug, Parser)]
 #[command(name = "bartizan", version, about, after_help = AFTER_HELP, arg_required_else_help = true)]
 struct Cli {
@@ -42,6 +47,11 @@ enum Command {
     Init(commands::init::Init),
     Check(commands::check::Check),
     Build(commands::build::Build),
+    Keygen(commands::keygen::Keygen),
+    Sign(commands::sign::Sign),
+    Verify(commands::verify::Verify),
+    Inspect(commands::inspect::Inspect),
+    Diff(commands::diff::Diff),
     Explain(commands::explain::Explain),
     Test(commands::test::Test),
     Schema(commands::schema::Schema),
@@ -55,6 +65,11 @@ fn main() -> ExitCode {
         Command::Init(init) => commands::init::run(&init, &screen),
         Command::Check(check) => commands::check::run(&check, &screen),
         Command::Build(build) => commands::build::run(&build, &screen),
+        Command::Keygen(keygen) => commands::keygen::run(&keygen, &screen),
+        Command::Sign(sign) => commands::sign::run(&sign, &screen),
+        Command::Verify(verify) => commands::verify::run(&verify, &screen),
+        Command::Inspect(inspect) => commands::inspect::run(&inspect, &screen),
+        Command::Diff(diff) => commands::diff::run(&diff, &screen),
         Command::Explain(explain) => commands::explain::run(&explain, &screen),
         Command::Test(test) => commands::test::run(&test, &screen),
         Command::Schema(schema) => commands::schema::run(&schema, &screen),

@@ -51,7 +51,7 @@ fn a_new_bundle_can_be_checked_built_and_explained() {
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).contains("not empty"));
     let plan = directory.join("plan.json").display().to_string();
-    assert_eq!(bartizan(&["build", &place, "-o", &plan], "").status.code(), Some(0));
+    assert_eq!(bartizan(&["build", &place, "--plan", "-o", &plan], "").status.code(), Some(0));
     let bytes = std::fs::read(&plan).unwrap_or_default();
     assert!(bartizan_engine::plan::Plan::parse(&bytes).is_ok());
     let explained = bartizan(&["explain", &place, "--request", "-", "--format", "json"], "{path: /nowhere}");

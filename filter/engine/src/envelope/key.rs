@@ -121,7 +121,7 @@ impl PublicKey {
     pub fn from_pem(text: &str) -> Result<Self, String> {
         if text.contains("PRIVATE KEY") {
             return Err(
-                "holds a private key, which now counts as leaked; replace it and name the `.pub` file".into(),
+                "holds a private key; name its public half, and if others could read it, replace it".into()
             );
         }
         let broken =
@@ -138,7 +138,9 @@ impl PublicKey {
     /// When it is not one of our keys, or holds a private half.
     pub fn from_jwk(jwk: &Map<String, Value>) -> Result<Self, String> {
         if jwk.contains_key("d") {
-            return Err("holds the private half of a key, which now counts as leaked; replace the key".into());
+            return Err(
+                "holds a private key; name its public half, and if others could read it, replace it".into()
+            );
         }
         let text = |member: &str| jwk.get(member).and_then(Value::as_str).unwrap_or_default();
         let bytes = |member: &str| {

@@ -1,28 +1,32 @@
 //! `bartizan build`: from a bundle to what the filter loads.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use bartizan_compiler::{canonical, compile_dir, render};
+use bartizan_compiler::{Compiled, artifact, canonical, compile_dir, render};
 use bartizan_engine::authentication::plan::KeySource;
+use bartizan_engine::envelope::payload::MAX_NUMBER;
 use bartizan_engine::plan::Plan;
 use clap::{ArgAction, Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::check::summary;
+use crate::files;
 use crate::output::{Failure, Format, Outcome, Screen};
 
 const AFTER_HELP: &str = "\
 Examples:
-  bartizan build my-policy -o plan.json        the plan alone
+  bartizan build my-policy -o edge.bundle      the artifact, to be signed
+  bartizan build my-policy -o edge.bundle --revision 1234 --by ci-1234
   bartizan build my-policy --inline            the plugin configuration, for Envoy's StringValue
   bartizan build my-policy --inline=envoy      a whole http_filters entry, as YAML
+  bartizan build my-policy --plan              the plan alone
 
-With one error nothing is built. Diagnostics go to standard error.
+The same sources give the same bytes, wherever they lie. With one error nothing is built.
+Diagnostics go to standard error.
 
 Exit codes: 0 built; 1 errors, nothing was written; 2 usage; 3 cannot write";
 
-/// Compiles a bundle into the plan that the filter executes.
+/// Compiles a bundle into an artifact, or into what else a filter reads.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Build {
@@ -32,7 +36,16 @@ pub(crate) struct Build {
     /// Where to write; standard output by default. An existing file is replaced in one step.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Gives the plugin configuration with the plan in it, instead of the plan alone.
+    /// The revision, instead of the bundle's own: pipelines number their builds.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=MAX_NUMBER))]
+    revision: Option<u64>,
+    /// Who builds: a person or a pipeline, for the artifact.
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["plan", "inline"])]
+    by: Option<String>,
+    /// Gives the plan alone, as canonical JSON, instead of an artifact.
+    #[arg(long, conflicts_with = "inline")]
+    plan: bool,
+    /// Gives the plugin configuration with the plan in it, instead of an artifact.
     #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "json")]
     inline: Option<Inline>,
     /// Whether Envoy's plugin configuration has `allow_on_headers_stop_iteration: true`. Say `false` for
@@ -76,7 +89,10 @@ impl Signatures {
 }
 
 pub(crate) fn run(build: &Build, screen: &Screen) -> Result<Outcome, Failure> {
-    let compiled = compile_dir(&build.directory);
+    let mut compiled = compile_dir(&build.directory);
+    if let (Some(plan), Some(revision)) = (&mut compiled.plan, build.revision) {
+        plan.revision = revision;
+    }
     match build.format {
         Format::Text => screen.err(&compiled.render(screen.paints_err())),
         Format::Json => screen.err(&format!("{:#}\n", render::json(&compiled.diagnostics))),
@@ -86,34 +102,45 @@ pub(crate) fn run(build: &Build, screen: &Screen) -> Result<Outcome, Failure> {
         screen.err(&summary(&place, &compiled, false, screen.paints_err()));
         return Ok(Outcome::Problems);
     };
-    let text = artifact(build, plan)?;
+    let text = match built(build, &compiled, plan)? {
+        Ok(text) => text,
+        Err(problem) => {
+            screen.complain(&problem);
+            return Ok(Outcome::Problems);
+        }
+    };
     let Some(output) = &build.output else {
         screen.out(&text)?;
         return Ok(Outcome::Fine);
     };
-    write(output, text.as_bytes())?;
-    screen.err(&format!(
-        "built {}: bundle `{}` revision {}, {} bytes\n",
-        output.display(),
-        plan.name,
-        plan.revision,
-        text.len()
-    ));
+    files::write(output, text.as_bytes())?;
+    let (place, name, revision) = (output.display(), &plan.name, plan.revision);
+    screen.err(&format!("built {place}: bundle `{name}` revision {revision}, {} bytes\n", text.len()));
+    if !build.plan && build.inline.is_none() {
+        screen.err(&format!("next: bartizan sign {place} --key KEY\n"));
+    }
     Ok(Outcome::Fine)
 }
 
-fn artifact(build: &Build, plan: &Plan) -> Result<String, Failure> {
+/// What was asked for, or why this bundle cannot be that.
+fn built(build: &Build, compiled: &Compiled, plan: &Plan) -> Result<Result<String, String>, Failure> {
+    if !build.plan && build.inline.is_none() {
+        let payload = artifact::payload(compiled, None, build.by.as_deref());
+        let bytes = payload.and_then(|payload| artifact::envelope(&payload, &[]));
+        // An envelope is ASCII.
+        return Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
+    }
     let value =
         serde_json::to_value(plan).map_err(|e| Failure::new(format!("the plan cannot be written: {e}")))?;
     let Some(inline) = build.inline else {
-        return Ok(format!("{}\n", canonical::json(&value)));
+        return Ok(Ok(format!("{}\n", canonical::json(&value))));
     };
     let settings = json!({"hold_headers": build.hold_headers, "signatures": build.signatures.word()});
     let configuration = canonical::json(&json!({"plan": value, "settings": settings}));
-    Ok(match inline {
+    Ok(Ok(match inline {
         Inline::Json => format!("{configuration}\n"),
         Inline::Envoy => envoy(plan, &configuration, build.hold_headers),
-    })
+    }))
 }
 
 /// An entry of `http_filters`. The choices in it are explained in envoy/standalone/envoy.yaml.
@@ -151,21 +178,4 @@ fn envoy(plan: &Plan, configuration: &str, hold_headers: bool) -> String {
 ",
         name = plan.name,
     )
-}
-
-/// Writes a file in one step: whoever reads it sees the old one or the new one, and never half of one.
-fn write(target: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let name =
-        target.file_name().ok_or_else(|| Failure::new(format!("{} is not a file", target.display())))?;
-    let mut temporary = name.to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let temporary = target.with_file_name(temporary);
-    let written = std::fs::File::create_new(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&temporary, target));
-    written.map_err(|error| {
-        // The half-written file is of no use; that it may stay behind is not worth a second error.
-        let _ = std::fs::remove_file(&temporary);
-        Failure::at(target, &error)
-    })
 }

@@ -89,11 +89,14 @@ pub(crate) fn summary(place: &str, compiled: &Compiled, deny_warnings: bool, col
     match (warnings, deny_warnings) {
         (0, _) => {
             let head = paint(colour, "1;32", "fine");
-            format!("{head} {place}: {size}\nnext: bartizan build {place} -o plan.json\n")
+            format!("{head} {place}: {size}\nnext: bartizan build {place} -o {}.bundle\n", plan.name)
         }
         (_, false) => {
             let head = paint(colour, "1;33", "fine, but");
-            format!("{head} {place}: {size}; {found} to read\nnext: bartizan build {place} -o plan.json\n")
+            format!(
+                "{head} {place}: {size}; {found} to read\nnext: bartizan build {place} -o {}.bundle\n",
+                plan.name
+            )
         }
         (_, true) => {
             let head = paint(colour, "1;31", "refused");

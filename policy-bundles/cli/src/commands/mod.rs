@@ -2,8 +2,14 @@
 
 pub(crate) mod build;
 pub(crate) mod check;
+pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod init;
+pub(crate) mod inspect;
+pub(crate) mod keygen;
 pub(crate) mod reasons;
+mod refusals;
 pub(crate) mod schema;
+pub(crate) mod sign;
 pub(crate) mod test;
+pub(crate) mod verify;

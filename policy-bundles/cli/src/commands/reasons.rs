@@ -6,6 +6,7 @@ use bartizan_engine::reason::Reason;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::refusals;
 use crate::output::{Failure, Outcome, Screen};
 
 const AFTER_HELP: &str = "\
@@ -13,6 +14,7 @@ Examples:
   bartizan reasons
   bartizan reasons --format json | jq '.[] | select(.status == 401)'
   bartizan reasons --format markdown > docs/reasons.md
+  bartizan reasons --artifacts                 why bundles are refused, instead of requests
 
 Exit codes: 0 done; 2 usage; 3 cannot write";
 
@@ -23,6 +25,9 @@ pub(crate) struct Reasons {
     /// The form of the table.
     #[arg(long, value_enum, default_value_t = Table::Text)]
     format: Table,
+    /// The reasons for which filters refuse artifacts, instead of requests.
+    #[arg(long)]
+    artifacts: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,10 +41,13 @@ enum Table {
 }
 
 pub(crate) fn run(reasons: &Reasons, screen: &Screen) -> Result<Outcome, Failure> {
-    screen.out(&match reasons.format {
-        Table::Text => text(),
-        Table::Json => format!("{:#}\n", json()),
-        Table::Markdown => markdown(),
+    screen.out(&match (reasons.format, reasons.artifacts) {
+        (Table::Text, false) => text(),
+        (Table::Json, false) => format!("{:#}\n", json()),
+        (Table::Markdown, false) => markdown(),
+        (Table::Text, true) => refusals::text(),
+        (Table::Json, true) => format!("{:#}\n", refusals::json()),
+        (Table::Markdown, true) => refusals::markdown(),
     })?;
     Ok(Outcome::Fine)
 }

@@ -1,0 +1,268 @@
+//! A plan as people speak of it: things by their names, no numbers of places, no lines of files.
+//!
+//! It is made from the JSON of the plan and not from its types, so that what is new in a plan is compared as well.
+
+use std::collections::BTreeMap;
+
+use bartizan_compiler::{Release, canonical};
+use bartizan_engine::envelope::key::{hex, sha256};
+use bartizan_engine::plan::Plan;
+use serde_json::{Map, Value, json};
+
+use crate::commands::verify::moment;
+
+/// The sections of a bundle, in the order in which they are told. Those of named things map names to things.
+pub(super) type Document = Vec<(&'static str, Section)>;
+
+/// A section.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Section {
+    /// One thing.
+    One(Value),
+    /// Things by name.
+    Named(BTreeMap<String, Value>),
+}
+
+/// The document of a plan.
+///
+/// # Errors
+/// When the plan cannot be written as JSON.
+pub(super) fn of(plan: &Plan, release: &Release) -> Result<Document, String> {
+    let mut plan =
+        serde_json::to_value(plan).map_err(|error| format!("the plan cannot be written: {error}"))?;
+    without_places(&mut plan);
+    let mut take = |name: &str| plan.get_mut(name).map(Value::take).unwrap_or_default();
+    let (routes, limits, mut authentication) = (take("routes"), take("limits"), take("authentication"));
+    let (mut authorization, mut validation) = (take("authorization"), take("validation"));
+    let limit_names: Vec<Value> =
+        list(&limits).iter().map(|limit| limit.get("id").cloned().unwrap_or_default()).collect();
+    let requirements = authorization.get_mut("requirements").map(Value::take).unwrap_or_default();
+    let schemas = validation.get_mut("schemas").map(Value::take).unwrap_or_default();
+    let shared = Shared {
+        limits: &limit_names,
+        requirements: list(&requirements),
+        bodies: &bodies(&validation, list(&schemas)),
+        inspections: list(validation.get("inspections").unwrap_or(&Value::Null)),
+    };
+    let routes = named(&routes, "id", |route| shared.route(route));
+    let jwt = authentication.get_mut("jwt").map(Value::take).unwrap_or_default();
+    let roles = authorization.get_mut("roles").map(Value::take).unwrap_or_default();
+    let bundle = json!({
+        "name": take("name"), "revision": take("revision"), "plan_version": take("plan_version"),
+        "labels": release.labels, "not_before": moment(release.not_before), "expires": moment(release.expires),
+    });
+    let mut network = take("network");
+    for side in ["deny", "allow"] {
+        replace(&mut network, side, |entries| {
+            list(&entries).iter().map(|entry| entry.get("network").cloned().unwrap_or_default()).collect()
+        });
+    }
+    Ok(vec![
+        ("bundle", Section::One(bundle)),
+        ("intake", Section::One(take("intake"))),
+        ("network", Section::One(network)),
+        ("issuers", named(&jwt, "name", issuer)),
+        ("roles", named(&roles, "name", Clone::clone)),
+        ("limits", named(&limits, "id", limit)),
+        ("routes", routes),
+        ("headers", Section::One(headers(take("headers")))),
+        // Whatever a later plan has beside all this.
+        (
+            "more",
+            Section::One(
+                json!({"plan": without_nulls(plan), "authentication": without_nulls(authentication)}),
+            ),
+        ),
+    ])
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn replace(object: &mut Value, member: &str, with: impl FnOnce(Value) -> Value) {
+    if let Some(value) = object.get_mut(member) {
+        *value = with(value.take());
+    }
+}
+
+/// What was taken leaves a null behind.
+fn without_nulls(mut value: Value) -> Value {
+    if let Value::Object(members) = &mut value {
+        members.retain(|_, member| !member.is_null());
+    }
+    value
+}
+
+/// Where a rule was written is not what it says.
+fn without_places(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.remove("at");
+            members.values_mut().for_each(without_places);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_places),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Things by name. Names are unique in what the compiler makes; a second one is told apart all the same.
+fn named(items: &Value, key: &str, of: impl Fn(&Value) -> Value) -> Section {
+    let mut all = BTreeMap::new();
+    for item in list(items) {
+        let mut name = item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        while all.contains_key(&name) {
+            name.push_str(" (again)");
+        }
+        let mut thing = of(item);
+        if let Value::Object(members) = &mut thing {
+            members.remove(key);
+        }
+        all.insert(name, thing);
+    }
+    Section::Named(all)
+}
+
+/// What routes point to by number.
+struct Shared<'s> {
+    limits: &'s [Value],
+    requirements: &'s [Value],
+    bodies: &'s [Value],
+    inspections: &'s [Value],
+}
+
+impl Shared<'_> {
+    fn route(&self, route: &Value) -> Value {
+        let mut route = route.clone();
+        replace(&mut route, "limits", |numbers| list(&numbers).iter().map(|n| at(self.limits, n)).collect());
+        replace(&mut route, "body", |number| at(self.bodies, &number));
+        replace(&mut route, "inspection", |number| at(self.inspections, &number));
+        replace(&mut route, "access", |access| self.access(access));
+        route
+    }
+
+    fn access(&self, access: Value) -> Value {
+        let Some(permitted) = access.get("permitted") else { return access };
+        let names = |which: &str| -> Vec<String> {
+            let numbers = list(permitted.get(which).unwrap_or(&Value::Null));
+            numbers.iter().map(|n| at(self.requirements, n).as_str().unwrap_or_default().to_owned()).collect()
+        };
+        let (all, any) = (names("all"), names("any"));
+        let mut parts = all;
+        if !any.is_empty() {
+            parts.push(format!("one of {}", any.join(", ")));
+        }
+        Value::from(format!("permission {}", parts.join(" and ")))
+    }
+}
+
+/// What stands at a number; the number itself, if nothing does.
+fn at(list: &[Value], number: &Value) -> Value {
+    let found = number.as_u64().and_then(|n| usize::try_from(n).ok()).and_then(|n| list.get(n));
+    found.unwrap_or(number).clone()
+}
+
+/// The body rules, with a digest in the place of each schema: a program is no reading.
+fn bodies(validation: &Value, schemas: &[Value]) -> Vec<Value> {
+    let mut bodies = list(validation.get("bodies").unwrap_or(&Value::Null)).to_vec();
+    for body in &mut bodies {
+        replace(body, "content", |content| {
+            let by_type = list(&content).iter().map(|entry| {
+                let mut read = entry.get("read").cloned().unwrap_or_default();
+                if let Some(json) = read.get_mut("json") {
+                    replace(json, "schema", |schema| match at(schemas, &schema) {
+                        Value::Null => Value::Null,
+                        program => Value::from(format!("schema {}", short(&program))),
+                    });
+                }
+                (entry.get("media_type").and_then(Value::as_str).unwrap_or_default().to_owned(), read)
+            });
+            Value::Object(by_type.collect())
+        });
+    }
+    bodies
+}
+
+/// The beginning of the digest of something too long to show.
+fn short(value: &Value) -> String {
+    hex(&sha256(canonical::json(value).as_bytes())).chars().take(12).collect()
+}
+
+fn issuer(jwt: &Value) -> Value {
+    let mut jwt = jwt.clone();
+    replace(&mut jwt, "keys", |keys| {
+        match keys.get("jwks").and_then(Value::as_str).map(serde_json::from_str::<Value>) {
+            Some(Ok(set)) => list(set.get("keys").unwrap_or(&Value::Null)).iter().map(key).collect(),
+            _ => keys,
+        }
+    });
+    for pairs in ["require_claims", "forward_claims"] {
+        replace(&mut jwt, pairs, mapping);
+    }
+    jwt
+}
+
+/// A key by its name and digest: the same name with another digest is another key.
+fn key(key: &Value) -> Value {
+    let text = |member: &str| key.get(member).and_then(Value::as_str);
+    let name = text("kid").map_or_else(|| "without a name".to_owned(), |kid| format!("`{kid}`"));
+    let kind = text("alg").or_else(|| text("crv")).or_else(|| text("kty")).unwrap_or_default();
+    Value::from(format!("key {name} ({kind}, {})", short(key)))
+}
+
+fn limit(limit: &Value) -> Value {
+    let mut limit = limit.clone();
+    let number = |window: &Value, name: &str| window.get(name).and_then(Value::as_u64).unwrap_or(0);
+    replace(&mut limit, "windows", |windows| {
+        let words = list(&windows).iter().map(|window| {
+            let (count, burst) = (number(window, "count"), number(window, "burst"));
+            Value::from(format!("{count}/{} burst {burst}", period(number(window, "period_ms"))))
+        });
+        words.collect()
+    });
+    if let Value::Object(members) = &mut limit
+        && let Some(windows) = members.remove("windows")
+    {
+        members.insert("rate".to_owned(), windows);
+    }
+    limit
+}
+
+fn period(ms: u64) -> String {
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    let unit = units.into_iter().find(|(_, length)| ms >= *length && ms.is_multiple_of(*length));
+    let (name, length) = unit.unwrap_or(("ms", 1));
+    format!("{}{name}", ms / length)
+}
+
+fn headers(mut headers: Value) -> Value {
+    for side in ["request", "response"] {
+        if let Some(edits) = headers.get_mut(side) {
+            replace(edits, "set", mapping);
+            replace(edits, "add", |pairs| {
+                let lines = list(&pairs).iter().map(|pair| match list(pair) {
+                    [name, value] => Value::from(format!("{}: {}", words(name), words(value))),
+                    _ => pair.clone(),
+                });
+                lines.collect()
+            });
+        }
+    }
+    headers
+}
+
+/// Pairs of a name and a value as a mapping; as they are, if a name comes twice.
+fn mapping(pairs: Value) -> Value {
+    let members: Map<String, Value> = list(&pairs)
+        .iter()
+        .filter_map(|pair| match list(pair) {
+            [Value::String(name), value] => Some((name.clone(), value.clone())),
+            _ => None,
+        })
+        .collect();
+    if members.len() == list(&pairs).len() { Value::Object(members) } else { pairs }
+}
+
+fn words(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

@@ -1,0 +1,228 @@
+//! `bartizan verify`: whether a filter with this trust would take an artifact, by the filter's own code.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bartizan_compiler::artifact::Artifact;
+use bartizan_engine::envelope::key::{PublicKey, hex, sha256};
+use bartizan_engine::envelope::payload::About;
+use bartizan_engine::envelope::trust::{TrustPlan, TrustedKey};
+use bartizan_engine::envelope::{Admitted, Current, Kind, Refused, Trust, admit};
+use bartizan_spec::time::Moment;
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::files;
+use crate::output::{Failure, Format, Outcome, Screen, paint};
+
+const AFTER_HELP: &str = "\
+Examples:
+  bartizan verify edge.bundle --trust release.pub
+  bartizan verify edge.bundle --trust a.pub b.pub c.pub --threshold 2 --name edge
+  bartizan verify new.bundle --trust release.pub --over current.bundle    may it follow what is in force?
+  bartizan verify edge.bundle --trust release.pub --at 2027-01-31T12:00:00Z
+
+Every refusal has a kind that never changes its meaning; docs/bundles.md lists them.
+
+Exit codes: 0 it would be taken; 1 it would be refused, or the trust is wrong; 2 usage; 3 cannot read";
+
+/// Says whether a filter that trusts these keys would take an artifact.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Verify {
+    /// The artifact.
+    #[arg(value_name = "ARTIFACT")]
+    artifact: PathBuf,
+    /// The public keys to trust: `PUBLIC KEY` in PEM, or a JSON Web Key.
+    #[arg(long, value_name = "KEY", required = true, num_args = 1..)]
+    trust: Vec<PathBuf>,
+    /// How many of them must have signed.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    threshold: usize,
+    /// The name that the bundle must have.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// When; now by default.
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<Moment>,
+    /// The artifact that is in force: an older revision is refused, and so is the same with another content.
+    #[arg(long, value_name = "ARTIFACT")]
+    over: Option<PathBuf>,
+    /// The form of the report.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<Outcome, Failure> {
+    let place = verify.artifact.display().to_string();
+    let bytes = files::read_artifact(&verify.artifact)?;
+    let (plan, trust) = match trust(verify)? {
+        Ok(trust) => trust,
+        Err(what) => {
+            screen.out(&problem(&place, &what, verify.format, screen))?;
+            return Ok(Outcome::Problems);
+        }
+    };
+    let current = match &verify.over {
+        None => None,
+        Some(path) => match files::open_artifact(path)? {
+            Ok(old) => Some(Current { revision: old.plan.revision, digest: sha256(&old.envelope.payload) }),
+            Err(refused) => {
+                screen.out(&said(&path.display().to_string(), &refused, verify.format, screen))?;
+                return Ok(Outcome::Problems);
+            }
+        },
+    };
+    let now = verify.at.map_or_else(now, Moment::seconds);
+    let judged = admit(&bytes, &trust, now, current).and_then(|admitted| {
+        // Its plan must load too, as it must in the filter.
+        bartizan_compiler::load(admitted.plan().clone())
+            .map_err(|error| Refused { kind: Kind::PlanInvalid, detail: error.to_string() })?;
+        Ok(admitted)
+    });
+    match judged {
+        Ok(admitted) => {
+            let signers = signers(&admitted, &verify.trust, &plan);
+            screen.out(&accepted(&place, &admitted, &signers, verify, screen))?;
+            Ok(Outcome::Fine)
+        }
+        Err(refused) => {
+            screen.out(&said(&place, &refused, verify.format, screen))?;
+            Ok(Outcome::Problems)
+        }
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The trust that the command line names, as a configuration writes it and ready to use.
+fn trust(verify: &Verify) -> Result<Result<(TrustPlan, Trust), String>, Failure> {
+    let mut keys = Vec::new();
+    for path in &verify.trust {
+        let text = files::read_key(path)?;
+        let key = if text.trim_start().starts_with('{') {
+            match serde_json::from_str(&text) {
+                Ok(jwk) => TrustedKey { jwk: Some(jwk), ..TrustedKey::default() },
+                Err(error) => return Ok(Err(format!("{}: not a JSON Web Key: {error}", path.display()))),
+            }
+        } else {
+            TrustedKey { pem: Some(text), ..TrustedKey::default() }
+        };
+        keys.push(key);
+    }
+    let plan = TrustPlan { keys, threshold: verify.threshold, name: verify.name.clone() };
+    Ok(match Trust::load(&plan) {
+        Ok(trust) => Ok((plan, trust)),
+        Err(error) => {
+            // `keys[1].pem` is the second file, for people.
+            let file = verify
+                .trust
+                .iter()
+                .enumerate()
+                .find(|(index, _)| error.place.starts_with(&format!("keys[{index}]")));
+            Err(match file {
+                Some((_, path)) => format!("{}: {}", path.display(), error.problem),
+                None => error.to_string(),
+            })
+        }
+    })
+}
+
+/// Who vouches for it: the identifier and the file of each key.
+fn signers<'v>(admitted: &Admitted, files: &'v [PathBuf], plan: &TrustPlan) -> Vec<(PublicKey, &'v Path)> {
+    let keys = plan.keys.iter().zip(files).filter_map(|(written, file)| {
+        let key = match (&written.pem, &written.jwk) {
+            (Some(pem), _) => PublicKey::from_pem(pem),
+            (None, Some(jwk)) => PublicKey::from_jwk(jwk),
+            (None, None) => return None,
+        };
+        Some((key.ok()?, file.as_path()))
+    });
+    keys.filter(|(key, _)| admitted.signers().iter().any(|id| id == key.id())).collect()
+}
+
+fn accepted(
+    place: &str,
+    admitted: &Admitted,
+    signers: &[(PublicKey, &Path)],
+    verify: &Verify,
+    screen: &Screen,
+) -> String {
+    let (about, digest) = (admitted.about(), format!("sha256:{}", hex(&admitted.digest())));
+    if verify.format == Format::Json {
+        let signers: Vec<Value> = signers
+            .iter()
+            .map(|(key, file)| {
+                json!({"keyid": key.id(), "algorithm": key.algorithm().name(), "file": file.display().to_string()})
+            })
+            .collect();
+        let report = json!({
+            "artifact": place, "accepted": true, "name": about.plan.name, "revision": about.plan.revision,
+            "digest": digest, "not_before": moment(about.not_before), "expires": moment(about.expires),
+            "signers": signers,
+        });
+        return format!("{report:#}\n");
+    }
+    let head = paint(screen.paints_out(), "1;32", "good");
+    let mut text =
+        format!("{head} {place}: bundle `{}` revision {}, {digest}\n", about.plan.name, about.plan.revision);
+    for (key, file) in signers {
+        text += &format!("  signed by {} ({}, {})\n", file.display(), key.algorithm().name(), key.id());
+    }
+    text + &format!("  {}\n", validity(about))
+}
+
+/// When it is valid, for people.
+pub(crate) fn validity(about: &About) -> String {
+    let text = |time| moment(time).as_str().map(str::to_owned).unwrap_or_default();
+    match (about.not_before, about.expires) {
+        (None, None) => "valid without an end".to_owned(),
+        (from @ Some(_), None) => format!("valid from {} without an end", text(from)),
+        (None, to @ Some(_)) => format!("valid until {}", text(to)),
+        (from @ Some(_), to @ Some(_)) => format!("valid from {} until {}", text(from), text(to)),
+    }
+}
+
+/// A time as RFC 3339 writes it; one beyond the year 9999 in seconds since 1970.
+pub(crate) fn moment(time: Option<u64>) -> Value {
+    match time {
+        None => Value::Null,
+        Some(seconds) => Moment::of_seconds(seconds)
+            .map_or_else(|| Value::from(format!("@{seconds}")), |moment| Value::from(moment.to_string())),
+    }
+}
+
+/// A refusal, with its remedy.
+pub(crate) fn said(place: &str, refused: &Refused, format: Format, screen: &Screen) -> String {
+    let (code, detail, remedy) = (refused.kind.code(), &refused.detail, refused.kind.remedy());
+    if format == Format::Json {
+        let report =
+            json!({"artifact": place, "accepted": false, "kind": code, "detail": detail, "remedy": remedy});
+        return format!("{report:#}\n");
+    }
+    let head = paint(screen.paints_out(), "1;31", "refused");
+    format!("{head} {place}: {code}: {detail}\n  = help: {remedy}\n")
+}
+
+/// Something that is wrong with what was given beside the artifact.
+pub(crate) fn problem(place: &str, what: &str, format: Format, screen: &Screen) -> String {
+    if format == Format::Json {
+        let report = json!({"artifact": place, "accepted": false, "kind": null, "detail": what});
+        return format!("{report:#}\n");
+    }
+    let head = paint(screen.paints_out(), "1;31", "refused");
+    format!("{head} {place}: {what}\n")
+}
+
+/// Reads an artifact for a command that only looks at it.
+pub(crate) fn looked_at(path: &Path, format: Format, screen: &Screen) -> Result<Option<Artifact>, Failure> {
+    match files::open_artifact(path)? {
+        Ok(artifact) => Ok(Some(artifact)),
+        Err(refused) => {
+            screen.out(&said(&path.display().to_string(), &refused, format, screen))?;
+            Ok(None)
+        }
+    }
+}
