@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bartizan_cases::chance::Chance;
+use bartizan_host::faults::UnknownFunction;
 use bartizan_host::{Answer, LogLevel, Module, Proxy, Status, Worker};
 use serde_json::json;
 
@@ -120,7 +121,7 @@ pub fn drawn(module: &Module, setup: Setup, seeds: Range<u64>) -> Result<Tally> 
         }
     }
     for (kind, script, _) in &pool {
-        bench.send(kind, script, |_| {});
+        drop(bench.send(kind, script, |_| Ok(()))?);
     }
     let many = seeds.end.saturating_sub(seeds.start) >= 1000;
     let quarter = seeds.start.saturating_add(seeds.end.saturating_sub(seeds.start) / 4);
@@ -133,7 +134,10 @@ pub fn drawn(module: &Module, setup: Setup, seeds: Range<u64>) -> Result<Tally> 
         let (kind, script, wanted) = chance.pick(&pool).context("there are requests")?;
         let status = *chance.pick(&Status::ALL).context("there are statuses")?;
         let one_in = u64::try_from(chance.between(2, 30))?;
-        let strike = |proxy: &Proxy| proxy.faults().fail_by_seed(seed, one_in, status);
+        let strike = |proxy: &Proxy| {
+            proxy.faults().fail_by_seed(seed, one_in, status);
+            Ok(())
+        };
         bench.strike(kind, script, wanted, status, strike).with_context(|| {
             format!(
                 "faults, {setup:?}, seed {seed}: {}, one call in {one_in}: {status}; \
@@ -184,7 +188,7 @@ impl Bench {
     /// What happens to a kind of request when nothing fails, and which functions it calls how often.
     fn undisturbed(&mut self, kind: &Kind) -> Result<(Observed, Vec<(&'static str, u64)>)> {
         let script = self.script(kind)?;
-        let answer = self.send(kind, &script, |_| {});
+        let answer = self.send(kind, &script, |_| Ok(()))?;
         let observed = Observed::new(&answer, script.number);
         ensure!(observed.passed() == kind.allowed, "undisturbed, `{}` comes to {observed:#?}", kind.name);
         let spoofed = observed.upstream.as_ref().is_some_and(Reached::is_spoofed);
@@ -206,9 +210,9 @@ impl Bench {
         script: &Script,
         wanted: &Observed,
         status: Status,
-        strike: impl Fn(&Proxy),
+        strike: impl Fn(&Proxy) -> Result<(), UnknownFunction>,
     ) -> Result<()> {
-        let answer = self.send(kind, script, strike);
+        let answer = self.send(kind, script, strike)?;
         let faults = self.proxy.faults().injected();
         self.proxy.faults().clear();
         let log = self.proxy.take_log();
@@ -242,13 +246,18 @@ impl Bench {
     }
 
     /// Sends a request, with calls that fail.
-    fn send(&self, kind: &Kind, script: &Script, strike: impl Fn(&Proxy)) -> Answer {
+    fn send(
+        &self,
+        kind: &Kind,
+        script: &Script,
+        strike: impl Fn(&Proxy) -> Result<(), UnknownFunction>,
+    ) -> Result<Answer> {
         // Or the floors of full slots would reach from one request to another.
         self.proxy.shared_data().forget(VM_ID);
         for _ in 0..kind.before {
             drop(script.play(&self.worker));
         }
-        strike(&self.proxy);
-        script.play(&self.worker).answer()
+        strike(&self.proxy)?;
+        Ok(script.play(&self.worker).answer())
     }
 }

@@ -99,7 +99,7 @@ fn run_with(module: &Module, statuses: &[Status], signatures: &str, tally: &mut 
                 match nth {
                     0 => proxy.faults().fail(function, status),
                     nth => proxy.faults().fail_nth(function, nth, status),
-                }
+                }?;
                 let taken = proxy.configure(configuration(next)?);
                 proxy.faults().clear();
                 proxy.advance(std::time::Duration::from_secs(1));
@@ -140,7 +140,7 @@ fn run_with(module: &Module, statuses: &[Status], signatures: &str, tally: &mut 
             match nth {
                 0 => proxy.faults().fail(function, status),
                 nth => proxy.faults().fail_nth(function, nth, status),
-            }
+            }?;
             let taken = proxy.configure(bad.as_str()).is_ok();
             proxy.faults().clear();
             proxy.advance(std::time::Duration::from_secs(1));

@@ -4,9 +4,11 @@
 //! to fail without doing anything: the nth call of a function, each call of it, or calls drawn by a seed. The same
 //! seed over the same requests fails the same calls.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Status;
+use crate::abi::FUNCTIONS;
 use crate::random::Random;
 
 /// A host call that was made to fail.
@@ -18,6 +20,25 @@ pub struct Injected {
     pub nth: u64,
     /// What it answered.
     pub status: Status,
+}
+
+/// A function that the ABI does not have, so that no call of it can ever fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownFunction(String);
+
+impl fmt::Display for UnknownFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the host has no function `{}`; write its name as in the ABI, such as `proxy_log`", self.0)
+    }
+}
+
+impl std::error::Error for UnknownFunction {}
+
+/// The names of all functions that a module can call, those of WASI without their module. Not every version of the ABI has
+/// each.
+#[must_use]
+pub const fn functions() -> &'static [&'static str] {
+    FUNCTIONS
 }
 
 /// The faults of one proxy. Clones are handles on the same faults.
@@ -34,9 +55,11 @@ struct Rules {
 
 #[derive(Debug)]
 struct Rule {
-    function: String,
+    function: &'static str,
     nth: Option<u64>,
     status: Status,
+    /// Whether it ever struck.
+    struck: bool,
 }
 
 #[derive(Debug)]
@@ -47,14 +70,27 @@ struct Chance {
 }
 
 impl Faults {
-    /// Makes each call of a function fail from now on.
-    pub fn fail(&self, function: &str, status: Status) {
-        self.lock().rules.push(Rule { function: function.to_owned(), nth: None, status });
+    /// Makes each call of a function fail from now on, but for those that [`Faults::fail_nth`] names.
+    ///
+    /// # Errors
+    /// If there is no such function.
+    pub fn fail(&self, function: &str, status: Status) -> Result<(), UnknownFunction> {
+        self.add(function, None, status)
     }
 
     /// Makes the nth call of a function fail, counted from when faults were last cleared; the first call is 1.
-    pub fn fail_nth(&self, function: &str, nth: u64, status: Status) {
-        self.lock().rules.push(Rule { function: function.to_owned(), nth: Some(nth), status });
+    ///
+    /// # Errors
+    /// If there is no such function.
+    pub fn fail_nth(&self, function: &str, nth: u64, status: Status) -> Result<(), UnknownFunction> {
+        self.add(function, Some(nth), status)
+    }
+
+    fn add(&self, function: &str, nth: Option<u64>, status: Status) -> Result<(), UnknownFunction> {
+        let known = FUNCTIONS.iter().find(|known| **known == function);
+        let function = *known.ok_or_else(|| UnknownFunction(function.to_owned()))?;
+        self.lock().rules.push(Rule { function, nth, status, struck: false });
+        Ok(())
     }
 
     /// Makes one call in `one_in` fail, whichever function it is, drawn by a seed. Zero is taken as one.
@@ -70,6 +106,11 @@ impl Faults {
     /// Which calls were made to fail since faults were last cleared.
     pub fn injected(&self) -> Vec<Injected> {
         self.lock().injected.clone()
+    }
+
+    /// The first fault that was asked for by name and never struck: its function, and which call it was to be, if not each.
+    pub fn idle(&self) -> Option<(&'static str, Option<u64>)> {
+        self.lock().rules.iter().find(|rule| !rule.struck).map(|rule| (rule.function, rule.nth))
     }
 
     /// Whether this call fails, and how.
@@ -88,11 +129,7 @@ impl Faults {
                 1
             }
         };
-        let named = rules
-            .rules
-            .iter()
-            .find(|rule| rule.function == function && rule.nth.is_none_or(|wanted| wanted == nth))
-            .map(|rule| rule.status);
+        let named = rules.name(function, nth);
         let drawn = rules.chance.as_mut().and_then(|chance| {
             let strikes = chance.random.below(chance.one_in) == 0;
             strikes.then_some(chance.status)
@@ -107,6 +144,18 @@ impl Faults {
     }
 }
 
+impl Rules {
+    /// The status of the rule for this call. One that names the call goes before one for each.
+    fn name(&mut self, function: &str, nth: u64) -> Option<Status> {
+        [Some(nth), None].into_iter().find_map(|wanted| {
+            let mut rules = self.rules.iter_mut();
+            let rule = rules.find(|rule| rule.function == function && rule.nth == wanted)?;
+            rule.struck = true;
+            Some(rule.status)
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,7 +163,7 @@ mod tests {
     #[test]
     fn the_nth_call_fails_and_its_neighbours_do_not() {
         let faults = Faults::default();
-        faults.fail_nth("proxy_log", 2, Status::InternalFailure);
+        faults.fail_nth("proxy_log", 2, Status::InternalFailure).unwrap();
         assert_eq!(faults.strike("proxy_log"), None);
         assert_eq!(faults.strike("proxy_get_metric"), None);
         assert_eq!(faults.strike("proxy_log"), Some(Status::InternalFailure));
@@ -126,12 +175,45 @@ mod tests {
     #[test]
     fn each_call_of_a_function_fails_until_faults_are_cleared() {
         let faults = Faults::default();
-        faults.fail("proxy_log", Status::NotFound);
+        faults.fail("proxy_log", Status::NotFound).unwrap();
         assert_eq!(faults.strike("proxy_log"), Some(Status::NotFound));
         assert_eq!(faults.strike("proxy_log"), Some(Status::NotFound));
         faults.clear();
         assert_eq!(faults.strike("proxy_log"), None);
         assert!(faults.injected().is_empty());
+    }
+
+    #[test]
+    fn a_function_that_there_is_not_cannot_fail() {
+        let faults = Faults::default();
+        let unknown = faults.fail("proxy_get_shared_date", Status::NotFound).unwrap_err();
+        assert!(unknown.to_string().contains("`proxy_get_shared_date`"), "{unknown}");
+        assert!(faults.fail_nth("env.proxy_log", 1, Status::NotFound).is_err());
+        assert!(faults.fail("fd_write", Status::NotFound).is_ok());
+    }
+
+    #[test]
+    fn a_fault_that_never_strikes_is_idle() {
+        let faults = Faults::default();
+        for nth in [1, 3] {
+            faults.fail_nth("proxy_log", nth, Status::Empty).unwrap();
+        }
+        assert_eq!(faults.idle(), Some(("proxy_log", Some(1))));
+        assert_eq!(faults.strike("proxy_log"), Some(Status::Empty));
+        assert_eq!(faults.idle(), Some(("proxy_log", Some(3))));
+        faults.strike("proxy_log");
+        faults.strike("proxy_log");
+        assert_eq!(faults.idle(), None);
+    }
+
+    #[test]
+    fn a_fault_for_one_call_goes_before_one_for_each() {
+        let faults = Faults::default();
+        faults.fail("proxy_log", Status::NotFound).unwrap();
+        faults.fail_nth("proxy_log", 2, Status::Empty).unwrap();
+        let struck: Vec<_> = (0..3).map(|_| faults.strike("proxy_log")).collect();
+        assert_eq!(struck, [Some(Status::NotFound), Some(Status::Empty), Some(Status::NotFound)]);
+        assert_eq!(faults.idle(), None);
     }
 
     #[test]

@@ -231,7 +231,7 @@ fn a_host_call_can_be_made_to_fail() {
                (i32.const 0))"#,
     );
     let proxy = Proxy::builder(&module).start().expect("starts");
-    proxy.faults().fail_nth("proxy_set_shared_data", 2, Status::CasMismatch);
+    proxy.faults().fail_nth("proxy_set_shared_data", 2, Status::CasMismatch).expect("is a function");
     for _ in 0..3 {
         assert_eq!(proxy.worker(0).send(Request::get("/")).outcome(), Outcome::Complete);
     }

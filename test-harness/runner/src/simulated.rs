@@ -11,20 +11,17 @@ use std::time::Duration;
 
 use bartizan_host::properties::{Attributes, Connection, ConnectionState};
 use bartizan_host::{
-    Answer, FailurePolicy, LogLevel, Module, Outcome, Protocol, Proxy, Request, Response, Worker,
+    Answer, FailurePolicy, LogLevel, LogLine, Module, Outcome, Protocol, Proxy, Request, Response, Worker,
 };
 
 use crate::deployment::{self, Signatures};
 use crate::driver::{Broken, Driver};
 use crate::edge;
 use crate::expand::Target;
-use crate::format::Http;
+use crate::format::{Http, WORKERS};
 use crate::native::EPOCH_S;
 use crate::suite::Prepared;
 use crate::wire::{Inside, Observed, Wire};
-
-/// Worker threads of each proxy, as in the tests with a real Envoy.
-pub const WORKERS: usize = 2;
 
 /// The name space of shared data.
 const VM_ID: &str = "bartizan";
@@ -72,6 +69,8 @@ pub struct Simulated {
     /// How many requests there were since the last fresh start.
     sent: u64,
     broken: bool,
+    /// What was logged between two requests.
+    between: Vec<LogLine>,
 }
 
 impl Simulated {
@@ -97,7 +96,7 @@ impl Simulated {
         }
         let proxy =
             builder.clone().start().map_err(|refused| format!("the policy is not taken: {refused}"))?;
-        Ok(Self { builder, proxy, settings, sent: 0, broken: false })
+        Ok(Self { builder, proxy, settings, sent: 0, broken: false, between: Vec::new() })
     }
 
     fn observe(&self, wire: &Wire, answer: &Answer) -> Observed {
@@ -129,13 +128,14 @@ impl Simulated {
         }
     }
 
-    /// What the filter did beside its answer, since these were its counters.
-    fn inside(&self, before: &BTreeMap<String, u64>) -> Inside {
+    /// What the filter did beside its answer, since these were its counters. What it logged since the request before belongs
+    /// to it, for nobody else looks at that.
+    fn inside(&mut self, before: &BTreeMap<String, u64>) -> Inside {
         let grown = self.proxy.metrics().counters().into_iter().filter_map(|(name, count)| {
             let by = count.saturating_sub(before.get(&name).copied().unwrap_or(0));
             (by > 0).then_some((name, by))
         });
-        let lines = self.proxy.take_log().into_iter();
+        let lines = std::mem::take(&mut self.between).into_iter().chain(self.proxy.take_log());
         Inside {
             counters: grown.collect(),
             log: lines.map(|line| (line.level >= LogLevel::Warn, line.message)).collect(),
@@ -160,6 +160,7 @@ impl Driver for Simulated {
         self.proxy.shared_data().forget(VM_ID.as_bytes());
         self.proxy.faults().clear();
         self.proxy.take_log();
+        self.between.clear();
         Ok(())
     }
 
@@ -176,29 +177,30 @@ impl Driver for Simulated {
         let worker = self.proxy.worker(wire.simulate.worker.unwrap_or(drawn));
         self.sent = self.sent.saturating_add(1);
         let before = self.proxy.metrics().counters();
-        self.proxy.take_log();
+        self.between = self.proxy.take_log();
         for fault in &wire.simulate.faults {
-            match fault.nth {
-                Some(nth) => self.proxy.faults().fail_nth(&fault.call, nth, fault.status.into()),
+            let known = match fault.nth {
+                Some(nth) => self.proxy.faults().fail_nth(&fault.call, nth.get(), fault.status.into()),
                 None => self.proxy.faults().fail(&fault.call, fault.status.into()),
-            }
+            };
+            known.map_err(|unknown| Broken(unknown.to_string()))?;
         }
         let answer = match wire.simulate.disconnect_after {
             Some(pieces) => leave(&worker, wire, self.settings.http, pieces),
             None => worker.send(request(wire, self.settings.http)),
         };
-        let struck = self.proxy.faults().injected();
+        let idle = self.proxy.faults().idle();
         self.proxy.faults().clear();
-        if let Some(failure) = worker.failure() {
+        // A worker that did not serve it may have broken before, while time passed.
+        let failure = (0..WORKERS).find_map(|number| self.proxy.worker(number).failure());
+        if let Some(failure) = failure {
             self.broken = true;
             return Err(Broken(format!("the module broke: {failure}")));
         }
-        let idle =
-            wire.simulate.faults.iter().find(|fault| !struck.iter().any(|hit| hit.function == fault.call));
-        if let Some(fault) = idle {
+        if let Some((function, nth)) = idle {
+            let often = nth.map(|nth| format!(" {nth} times")).unwrap_or_default();
             return Err(Broken(format!(
-                "the request never calls `{}`, so that fault shows nothing",
-                fault.call
+                "the request does not call `{function}`{often}, so that fault shows nothing"
             )));
         }
         let mut observed = self.observe(wire, &answer);
@@ -302,5 +304,91 @@ mod tests {
         assert_eq!(drawn(1), drawn(1));
         assert_ne!(drawn(1), drawn(2));
         assert!((0..WORKERS).all(|worker| drawn(1).contains(&worker)));
+    }
+
+    /// A module that warns with each tick, one a second, and logs twice with each request.
+    const NOISY: &str = r#"(module
+        (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+        (import "env" "proxy_set_tick_period_milliseconds" (func $tick (param i32) (result i32)))
+        (memory (export "memory") 2)
+        (global $free (mut i32) (i32.const 65536))
+        (data (i32.const 0) "tick")
+        (data (i32.const 8) "call")
+        (func (export "proxy_abi_version_0_2_1"))
+        (func (export "proxy_on_memory_allocate") (param $size i32) (result i32)
+            (local $at i32)
+            (local.set $at (global.get $free))
+            (global.set $free (i32.add (global.get $free) (local.get $size)))
+            (local.get $at))
+        (func (export "proxy_on_vm_start") (param i32 i32) (result i32)
+            (drop (call $tick (i32.const 1000)))
+            (i32.const 1))
+        (func (export "proxy_on_tick") (param i32)
+            (drop (call $log (i32.const 3) (i32.const 0) (i32.const 4))))
+        (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+            (drop (call $log (i32.const 2) (i32.const 8) (i32.const 4)))
+            (drop (call $log (i32.const 2) (i32.const 8) (i32.const 4)))
+            (i32.const 0)))"#;
+
+    /// The module with a policy that it never reads, and a request.
+    fn noisy(request: &str) -> (Simulated, Wire) {
+        with_module(NOISY, request)
+    }
+
+    fn with_module(module: &str, request: &str) -> (Simulated, Wire) {
+        let bundle = "{apiVersion: bartizan/v1, name: x, routes: [{path: /, access: public, limits: []}]}";
+        let text = format!(
+            "bundle: {{text: '{bundle}'}}\ncases: [{{name: a, only: {{run: simulated, because: x}}, request: {request}}}]\n"
+        );
+        let (suite, runs) = crate::suite::parse(&text, "s").unwrap();
+        let step = runs[0].steps[0].clone();
+        let (path, file, lines) = ("s".into(), "s".into(), std::collections::BTreeMap::new());
+        let prepared = crate::suite::Loaded { path, file, suite, runs, lines }.prepare().unwrap();
+        let settings = Settings { signatures: Signatures::Auto, http: Http::V1, seed: 0 };
+        let module = Module::load(&wat::parse_str(module).unwrap()).unwrap();
+        let mut simulated = Simulated::start(&module, &prepared, settings).unwrap();
+        simulated.fresh().unwrap();
+        (simulated, step.concrete(1, EPOCH_S, &prepared.mint).unwrap().wire)
+    }
+
+    #[test]
+    fn each_fault_has_to_strike() {
+        let send = |faults: &str| {
+            let (mut simulated, wire) = noisy(&format!("{{simulate: {{faults: [{faults}]}}}}"));
+            simulated.send(&wire)
+        };
+        assert!(send("{call: proxy_log, nth: 1}, {call: proxy_log, nth: 2}").is_ok());
+        assert!(send("{call: proxy_log}, {call: proxy_log, nth: 2}").is_ok());
+        let idle = send("{call: proxy_log, nth: 1}, {call: proxy_log, nth: 3}").unwrap_err();
+        assert_eq!(idle.0, "the request does not call `proxy_log` 3 times, so that fault shows nothing");
+        assert!(send("{call: proxy_done}").is_err());
+        assert!(send("{call: proxy_log}, {call: proxy_log, status: empty}").is_err());
+    }
+
+    #[test]
+    fn a_module_that_breaks_while_time_passes_is_broken() {
+        let tick = r#"(func (export "proxy_on_tick") (param i32)"#;
+        let (mut simulated, wire) = with_module(&NOISY.replace(tick, &format!("{tick} unreachable")), "{}");
+        assert!(simulated.send(&wire).is_ok());
+        // Long enough for the worker that gets the next request to begin anew: the other one does not.
+        simulated.wait(Duration::from_millis(2500));
+        assert!(simulated.send(&wire).is_err());
+        simulated.fresh().unwrap();
+        assert!(simulated.send(&wire).is_ok());
+    }
+
+    #[test]
+    fn what_is_logged_while_time_passes_is_seen_with_the_next_request() {
+        let (mut simulated, wire) = noisy("{}");
+        let mut warnings = || {
+            let log = simulated.send(&wire).unwrap().inside.unwrap().log;
+            simulated.wait(Duration::from_secs(1));
+            log.into_iter().filter(|(urgent, line)| *urgent && line.contains("tick")).count()
+        };
+        // One from each worker and one from the main thread.
+        assert_eq!((warnings(), warnings()), (0, WORKERS + 1));
+        simulated.fresh().unwrap();
+        let log = simulated.send(&wire).unwrap().inside.unwrap().log;
+        assert!(log.iter().all(|(urgent, _)| !urgent), "{log:?}");
     }
 }

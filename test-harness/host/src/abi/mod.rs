@@ -30,6 +30,68 @@ pub(crate) const ALLOCATORS: [&str; 2] = ["malloc", "proxy_on_memory_allocate"];
 /// What a host function gives when it is done.
 pub(crate) type Answer = Result<(), Stop>;
 
+/// The name of each function that a module can call in some version of the ABI, those of WASI without their module.
+pub(crate) const FUNCTIONS: &[&str] = &[
+    "args_get",
+    "args_sizes_get",
+    "clock_time_get",
+    "environ_get",
+    "environ_sizes_get",
+    "fd_close",
+    "fd_fdstat_get",
+    "fd_prestat_dir_name",
+    "fd_prestat_get",
+    "fd_read",
+    "fd_seek",
+    "fd_write",
+    "path_open",
+    "proc_exit",
+    "proxy_add_header_map_value",
+    "proxy_call_foreign_function",
+    "proxy_clear_route_cache",
+    "proxy_close_stream",
+    "proxy_continue_request",
+    "proxy_continue_response",
+    "proxy_continue_stream",
+    "proxy_define_metric",
+    "proxy_dequeue_shared_queue",
+    "proxy_done",
+    "proxy_enqueue_shared_queue",
+    "proxy_get_buffer_bytes",
+    "proxy_get_buffer_status",
+    "proxy_get_configuration",
+    "proxy_get_current_time_nanoseconds",
+    "proxy_get_header_map_pairs",
+    "proxy_get_header_map_size",
+    "proxy_get_header_map_value",
+    "proxy_get_log_level",
+    "proxy_get_metric",
+    "proxy_get_property",
+    "proxy_get_shared_data",
+    "proxy_get_status",
+    "proxy_grpc_call",
+    "proxy_grpc_cancel",
+    "proxy_grpc_close",
+    "proxy_grpc_send",
+    "proxy_grpc_stream",
+    "proxy_http_call",
+    "proxy_increment_metric",
+    "proxy_log",
+    "proxy_record_metric",
+    "proxy_register_shared_queue",
+    "proxy_remove_header_map_value",
+    "proxy_replace_header_map_value",
+    "proxy_resolve_shared_queue",
+    "proxy_send_local_response",
+    "proxy_set_buffer_bytes",
+    "proxy_set_effective_context",
+    "proxy_set_header_map_pairs",
+    "proxy_set_property",
+    "proxy_set_shared_data",
+    "proxy_set_tick_period_milliseconds",
+    "random_get",
+];
+
 /// The functions under construction, with their signatures.
 pub(crate) struct Functions {
     pub(crate) linker: Linker<State>,
@@ -187,3 +249,23 @@ pub(crate) const CALLBACKS: &[(&str, usize, usize)] = &[
     ("proxy_on_request_metadata", 2, 1),
     ("proxy_on_response_metadata", 2, 1),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_function_that_can_be_called_has_its_name_in_the_table() {
+        let engine = Engine::default();
+        let mut names = BTreeSet::new();
+        for abi in [AbiVersion::V0_1_0, AbiVersion::V0_2_0, AbiVersion::V0_2_1] {
+            let all = functions(&engine, abi).unwrap().signatures;
+            names.extend(all.keys().filter_map(|name| Some(name.split_once('.')?.1.to_owned())));
+        }
+        // Compares two threads, and has no status to give.
+        names.remove("pthread_equal");
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), FUNCTIONS);
+    }
+}

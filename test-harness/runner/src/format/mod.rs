@@ -26,7 +26,7 @@ pub use expect::{Decision, Expect, HeaderMatch, ProxyAnswer, Upstream};
 pub use octets::{Count, Octets};
 pub use only::{Http, Only, Place, Places};
 pub use request::{Answer, HeaderLines, Request};
-pub use simulate::{Fault, FaultStatus, Simulate};
+pub use simulate::{Fault, FaultStatus, Simulate, WORKERS};
 pub use token::{Tamper, Token};
 
 /// Why a case file cannot be used.

@@ -16,6 +16,11 @@ pub(super) fn is_placeholder(text: &str) -> bool {
     text.starts_with("${") && text.ends_with('}')
 }
 
+/// Whether a text has a place for a value in it.
+pub(super) fn is_template(text: &str) -> bool {
+    text.contains("${")
+}
+
 /// Reads the field, or takes its default where a placeholder stands.
 pub(super) fn or_placeholder<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
