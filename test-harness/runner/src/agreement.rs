@@ -5,6 +5,7 @@
 //! the whole request that upstream sees.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde_json::Value;
 
@@ -99,6 +100,8 @@ pub struct Record {
     runs: BTreeMap<Key, Vec<Sight>>,
     /// Why a run is not there.
     left_out: BTreeMap<Key, String>,
+    /// Runs that cannot be told from another one, so that only one of them is compared.
+    twins: Vec<String>,
 }
 
 /// A run by its label, the version of HTTP and the signature path; natively there is neither.
@@ -122,7 +125,14 @@ pub struct Agreement {
 impl Record {
     /// Keeps a run.
     pub fn add(&mut self, run: &Run, http: Option<Http>, signatures: Option<Signatures>, sights: Vec<Sight>) {
-        self.runs.insert((run.label(), http, signatures), sights);
+        self.keep((run.label(), http, signatures), sights);
+    }
+
+    fn keep(&mut self, key: Key, sights: Vec<Sight>) {
+        let label = key.0.clone();
+        if self.runs.insert(key, sights).is_some() {
+            self.twins.push(label);
+        }
     }
 
     /// Keeps why a run is not there.
@@ -132,8 +142,11 @@ impl Record {
 
     /// Takes over the runs of another record.
     pub fn merge(&mut self, other: Self) {
-        self.runs.extend(other.runs);
         self.left_out.extend(other.left_out);
+        self.twins.extend(other.twins);
+        for (key, sights) in other.runs {
+            self.keep(key, sights);
+        }
     }
 
     /// What there is for a run of another place: of the same way, or of the one way that runs natively.
@@ -163,6 +176,9 @@ impl Record {
     #[must_use]
     pub fn compare(&self, other: &Self, clocks: bool) -> Agreement {
         let mut agreement = Agreement::default();
+        let twins: std::collections::BTreeSet<_> = self.twins.iter().chain(&other.twins).collect();
+        let twins = twins.into_iter().map(|label| format!("{label}: two runs are called so; rename one"));
+        agreement.disagreements.extend(twins);
         for (key, theirs) in &other.runs {
             let Some(ours) = Self::of(&self.runs, key) else {
                 self.misses(key, &mut agreement);
@@ -249,11 +265,14 @@ impl<'a> Own<'a> {
             // White space around a value, or around a comma in a list, is no part of it, and codecs trim some of it. Lines of one
             // name and one line with commas are the same (RFC 9110, section 5.2 and 5.6.1); Envoy joins some.
             let value = value.split(',').map(str::trim).collect::<Vec<_>>().join(",");
-            let all: &mut String = parts.entry(format!("{what} {name}")).or_default();
-            if !all.is_empty() {
-                all.push(',');
+            match parts.entry(format!("{what} {name}")) {
+                Entry::Vacant(first) => drop(first.insert(value)),
+                Entry::Occupied(mut all) => {
+                    let all = all.get_mut();
+                    all.push(',');
+                    all.push_str(&value);
+                }
             }
-            all.push_str(&value);
         }
     }
 }
@@ -307,7 +326,8 @@ mod tests {
 
     #[test]
     fn everything_else_is() {
-        let changes: [fn(&mut Observed); 9] = [
+        let changes: [fn(&mut Observed); 10] = [
+            |o| o.headers.insert(0, (b"ratelimit".to_vec(), Vec::new())),
             |o| o.status = 201,
             |o| o.body = b"no".to_vec(),
             |o| o.headers.push((b"server".to_vec(), b"envoy".to_vec())),
@@ -364,6 +384,20 @@ mod tests {
         }
         less.leave_out(&runs[0], http[1], by, " ");
         assert_eq!(proxy.compare(&less, true).disagreements.len(), 1, "an empty reason is none");
+    }
+
+    #[test]
+    fn runs_of_one_name_are_a_disagreement() {
+        let (_, runs) = crate::suite::parse("bundle: x\ncases: [{name: a}]\n", "s").unwrap();
+        let mut once = Record::default();
+        once.add(&runs[0], None, None, vec![sight(1, |_| ())]);
+        assert_eq!(once.compare(&once.clone(), true).disagreements, Vec::<String>::new());
+        let mut twice = once.clone();
+        twice.merge(once.clone());
+        for (left, right) in [(&once, &twice), (&twice, &once)] {
+            let [twins] = left.compare(right, true).disagreements.try_into().unwrap();
+            assert!(twins.starts_with("s: a: two runs"), "{twins}");
+        }
     }
 
     #[test]

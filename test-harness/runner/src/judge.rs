@@ -16,6 +16,9 @@ use crate::wire::{Lines, Observed, Seen, Wire};
 /// The members a problem document may have: anything else could tell a client about the policy.
 const PROBLEM_MEMBERS: [&str; 5] = ["type", "title", "status", "reason", "errors"];
 
+/// The members of each of its `errors`.
+const ERROR_MEMBERS: [&str; 2] = ["pointer", "detail"];
+
 /// What is wrong with an answer, as sentences; empty if nothing is.
 #[must_use]
 pub fn judge(concrete: &Concrete, observed: &Observed, target: Target) -> Vec<String> {
@@ -217,8 +220,22 @@ fn judge_problem(reason: Reason, expect: &Expect, observed: &Observed, wrong: &m
     if let Some(extra) = problem.keys().find(|name| !PROBLEM_MEMBERS.contains(&name.as_str())) {
         wrong.push(format!("the problem has a member `{extra}` that no client needs"));
     }
+    let errors = match problem.get("errors") {
+        None => &[][..],
+        Some(Value::Array(errors)) if !errors.is_empty() => errors,
+        Some(other) => {
+            wrong.push(format!("the problem's `errors` is {other}, and no list of errors"));
+            &[]
+        }
+    };
+    for error in errors {
+        let text = |name| error.get(name).is_some_and(Value::is_string);
+        let members = error.as_object().map_or(0, serde_json::Map::len);
+        if !ERROR_MEMBERS.into_iter().all(text) || members != ERROR_MEMBERS.len() {
+            wrong.push(format!("an error of the problem has not just a pointer and a detail: {error}"));
+        }
+    }
     if let Some(pointers) = &expect.errors {
-        let errors = problem.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let mut got: Vec<_> =
             errors.iter().filter_map(|e| e.get("pointer")?.as_str()).map(str::to_owned).collect();
         let mut expected = pointers.clone();
@@ -291,6 +308,7 @@ mod tests {
     use super::*;
     use crate::format::{Http, Request};
     use bartizan_engine::refusal::Refusal;
+    use serde_json::json;
 
     const SIMULATED: Target = Target::Simulated(Http::V1);
 
@@ -365,6 +383,29 @@ mod tests {
         problem.as_object_mut().unwrap().insert("detail".into(), "no rule at bundle.yaml:3".into());
         chatty.body = problem.to_string().into_bytes();
         assert!(!wrong("route-unknown", &chatty).is_empty());
+    }
+
+    #[test]
+    fn errors_have_a_pointer_and_a_detail_and_nothing_else() {
+        let errors = |errors: Value| {
+            let mut answer = refused(Reason::BodySchema, &[]);
+            let mut problem: Value = serde_json::from_slice(&answer.body).unwrap();
+            problem.as_object_mut().unwrap().insert("errors".into(), errors);
+            answer.body = problem.to_string().into_bytes();
+            wrong("body-schema", &answer).len()
+        };
+        assert_eq!(errors(json!([{"pointer": "/a", "detail": "must be more"}])), 0);
+        for bad in [
+            json!([{"pointer": "/a", "detail": "must be more", "rule": "bundle.yaml:3"}]),
+            json!([{"pointer": "/a", "rule": "bundle.yaml:3"}]),
+            json!([{"pointer": "/a"}]),
+            json!([{"pointer": "/a", "detail": {"at": 3}}]),
+            json!(["/a"]),
+            json!([]),
+            json!({"pointer": "/a", "detail": "must be more"}),
+        ] {
+            assert_eq!(errors(bad.clone()), 1, "{bad}");
+        }
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Native {
         exchange: &mut Exchange,
         head: &Lines,
         trace: &mut Trace,
-    ) -> Result<Vec<Edit>, Refusal> {
+    ) -> Result<Vec<Edit>, NotSent> {
         self.host.peer = Some(wire.peer);
         let pairs: Vec<(&[u8], &[u8])> = head.iter().map(|(n, v)| (n.as_slice(), v.as_slice())).collect();
         let pieces = wire.body.as_deref().unwrap_or_default();
@@ -76,7 +76,7 @@ impl Native {
             for (index, piece) in pieces.iter().enumerate() {
                 let end = index == last && wire.trailers.is_empty();
                 match step {
-                    Step::Refuse(refusal) => return Err(*refusal),
+                    Step::Refuse(refusal) => return Err(NotSent::Refused(refusal)),
                     Step::Continue => {
                         edits.append(&mut exchange.take_edits());
                         let mut gone = || None;
@@ -96,15 +96,12 @@ impl Native {
             }
         }
         match step {
-            Step::Refuse(refusal) => Err(*refusal),
+            Step::Refuse(refusal) => Err(NotSent::Refused(refusal)),
             Step::Continue => {
                 edits.append(&mut exchange.take_edits());
                 Ok(edits)
             }
-            Step::Hold => Err(Refusal::new(
-                bartizan_engine::reason::Reason::NoPolicy,
-                "the request hangs: the engine holds it, and nothing more will come",
-            )),
+            Step::Hold => Err(NotSent::Hangs),
         }
     }
 }
@@ -133,7 +130,13 @@ impl Driver for Native {
         let mut request = edge::arrived(wire, Http::V1);
         let outcome = self.judge(wire, &mut exchange, &request, &mut trace);
         let (status, mut headers, body, upstream) = match &outcome {
-            Err(refusal) => refused(refusal),
+            Err(NotSent::Refused(refusal)) => refused(refusal),
+            Err(NotSent::Hangs) => {
+                self.traced = Traced { considered: trace.into_considered(), refusal: None };
+                return Ok(Observed::broken(
+                    "the request hangs: the engine holds it, and nothing more will come",
+                ));
+            }
             Ok(edits) => {
                 edits.iter().for_each(|edit| apply(edit.borrowed(), &mut request));
                 let answer = &wire.answer;
@@ -143,12 +146,23 @@ impl Driver for Native {
         };
         self.engine.response_edits(&exchange, &mut |edit| apply(edit, &mut headers));
         let body = if wire.method == "HEAD" { Vec::new() } else { body };
-        self.traced = Traced { considered: trace.into_considered(), refusal: outcome.err() };
+        let refusal = match outcome {
+            Err(NotSent::Refused(refusal)) => Some(*refusal),
+            _ => None,
+        };
+        self.traced = Traced { considered: trace.into_considered(), refusal };
         let refusal = self.traced.refusal.as_ref();
         let reason = refusal.map(|refusal| refusal.reason.code().to_owned());
         let detail = refusal.map(|refusal| refusal.detail.clone());
         Ok(Observed { status, headers, body, upstream, reason, detail, ..Observed::default() })
     }
+}
+
+/// Why upstream does not get a request.
+enum NotSent {
+    Refused(Box<Refusal>),
+    /// The engine waits for more, and nothing more comes.
+    Hangs,
 }
 
 /// What the engine considered when it judged a request.
@@ -251,5 +265,25 @@ mod tests {
             let traced = trace(&mut native, &suite.runs[0], 1, now, &prepared.mint).unwrap();
             assert_eq!(traced.len(), retraced, "{simulate}");
         }
+    }
+
+    #[test]
+    fn a_request_that_hangs_is_no_refusal() {
+        let bundle = "{apiVersion: bartizan/v1, name: x, routes: [{path: /, methods: [POST], access: public, limits: [], body: {json: {}}}]}";
+        let text = format!(
+            "bundle: {{text: '{bundle}'}}\ncases: [{{name: a, request: {{method: POST, body: {{json: 1, framing: chunked}}}}}}]\n"
+        );
+        let (suite, runs) = parse(&text, "s").unwrap();
+        let step = runs[0].steps[0].clone();
+        let (path, file, lines) = ("s".into(), "s".into(), std::collections::BTreeMap::new());
+        let prepared = crate::suite::Loaded { path, file, suite, runs, lines }.prepare().unwrap();
+        let mut native = Native::new(prepared.plan, &prepared.secrets).unwrap();
+        let mut wire = step.concrete(1, EPOCH_S, &prepared.mint).unwrap().wire;
+        assert_eq!(native.send(&wire).unwrap().status, 200);
+        // The body never comes.
+        wire.body = Some(Vec::new());
+        let observed = native.send(&wire).unwrap();
+        assert_eq!((observed.status, &observed.reason, &observed.upstream), (0, &None, &None));
+        assert!(observed.note.unwrap().contains("hangs"));
     }
 }

@@ -197,6 +197,9 @@ pub fn parse(text: &str, file: &str) -> Result<(Suite, Vec<Run>), Vec<CaseError>
     if errors.is_empty() {
         let wrong = lint::wrong(&runs).into_iter();
         errors.extend(wrong.map(|(case, problem)| CaseError::new(at(case, 0), problem)));
+        let used = runs.iter().flat_map(|run| &run.steps).flat_map(expand::RunStep::names).collect();
+        let tokens = defaults.get("tokens").and_then(Value::as_object).cloned().unwrap_or_default();
+        errors.extend(expand::idle(&tokens, &used).map_err(|problem| CaseError::new(file, problem)).err());
     }
     if runs.is_empty() && errors.is_empty() {
         errors.push(CaseError::new(file, "has no cases; write some under `cases:`"));
@@ -238,6 +241,14 @@ mod tests {
         let text = "bundle: ..\ncases:\n  - name: a b\n    near: a\n  - {name: \"a\", expect: allow}\n  - name: 'c'\n";
         let line = |name| lines_of(text, name).next();
         assert_eq!((line("a b"), line("a"), line("c"), line("nobody")), (Some(3), Some(5), Some(6), None));
+    }
+
+    #[test]
+    fn a_token_of_the_file_that_no_case_uses_is_an_error() {
+        let text =
+            "bundle: x\nrequest: {tokens: {t: {}}}\ncases: [{name: a}, {name: b, request: {path: /x}}]\n";
+        assert!(parse(text, "s").unwrap_err()[0].problem.starts_with("the token `t`"));
+        assert!(parse(&text.replace("/x", "'/${token.t}'"), "s").is_ok());
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn what_contradicts_a_case_file_is_an_error_with_its_place() {
             "a: `only` has an empty `because`; say why",
         ),
         ("twice", "{name: lost, request: {path: /y}}", "lost: another case has this name"),
-        ("filled", "{name: a, request: {path: '/${x}'}}", "a: `${x}` stands for nothing"),
+        ("filled", "{name: a, request: {path: '/${x}'}}", "a: request.path: `${x}` stands for nothing"),
     ] {
         let directory = small(&format!("wrong-{name}"), &format!("{GOOD}  - {case}\n"));
         let output = bartizan(&[&directory, "--native"]);

@@ -2,24 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use bartizan_compiler::suggest::nearest;
+use serde_json::{Map, Value};
 
-use super::fill::substitute;
-use super::{Concrete, Run, RunStep, Target};
+use super::fill::named;
+use super::{Concrete, Run, RunStep, Target, object};
 use crate::format::{Decision, Http};
+use crate::mint;
 
 /// Everything that is wrong with a run by itself.
 pub(super) fn run(run: &Run) -> Result<(), String> {
     for step in &run.steps {
+        placeholders(run, step)?;
+        nulls(step)?;
         let concrete = step.sketch()?;
         place(run, &concrete)?;
         head(&concrete)?;
         disconnect(&concrete)?;
-        if let Some(name) = left_over(&Value::Object(step.request.clone()), &known_tokens(step)) {
-            return Err(format!(
-                "`${{{name}}}` stands for nothing; the names are subject, client, visitor, now, token.NAME and those of rows"
-            ));
-        }
     }
     Ok(())
 }
@@ -31,6 +30,20 @@ fn place(run: &Run, concrete: &Concrete) -> Result<(), String> {
         return Err(
             "`simulate` is for simulated proxies alone: add `only: {run: simulated, because: ..}`".into()
         );
+    }
+    let seen = |targets: [Target; 2]| targets.iter().any(|to| run.runs_on(*to));
+    let simulated = seen([Http::V1, Http::V2].map(Target::Simulated));
+    let expect = &concrete.expect;
+    let field = [
+        ("metrics", !expect.metrics.is_empty(), simulated, "simulated"),
+        ("log", !expect.log.is_empty(), simulated, "simulated"),
+        ("rule", expect.rule.is_some(), simulated || run.runs_on(Target::Native), "natively and simulated"),
+        ("proxy", expect.proxy.is_some(), seen([Http::V1, Http::V2].map(Target::Envoy)), "in Envoy"),
+    ];
+    if let Some((name, _, _, place)) = field.into_iter().find(|(_, given, seen, _)| *given && !seen) {
+        return Err(format!(
+            "`{name}` is looked at {place} alone, where the case does not run: take it away"
+        ));
     }
     Ok(())
 }
@@ -59,25 +72,153 @@ fn disconnect(Concrete { wire, expect }: &Concrete) -> Result<(), String> {
     Ok(())
 }
 
-fn known_tokens(step: &RunStep) -> BTreeSet<String> {
-    let mut known: BTreeSet<String> = ["subject", "client", "visitor"].map(String::from).into();
-    if let Some(Value::Object(tokens)) = step.request.get("tokens") {
-        known.extend(tokens.keys().map(|name| format!("token.{name}")));
+/// What is always there to be filled in, beside `now+60` and the like.
+const AMBIENT: [&str; 4] = ["subject", "client", "visitor", "now"];
+
+/// Whether each placeholder of a step stands for something.
+fn placeholders(run: &Run, step: &RunStep) -> Result<(), String> {
+    let tokens: BTreeSet<String> =
+        object(step.request.get("tokens")).keys().map(|name| format!("token.{name}")).collect();
+    let ambient = |name: &str| {
+        AMBIENT.contains(&name) || (name.starts_with("now") && mint::relative(name, 0).is_some())
+    };
+    let request = step.request.iter().map(|(field, value)| (format!("request.{field}"), value));
+    for (field, value) in request.chain([("expect".to_owned(), &step.expect)]) {
+        // A token is made before there is any other one.
+        let tokens = tokens.iter().filter(|_| field != "request.tokens");
+        let known: Vec<&str> = AMBIENT.into_iter().chain(tokens.map(String::as_str)).collect();
+        let Some(name) = named(value).into_iter().find(|name| !ambient(name) && !known.contains(&&**name))
+        else {
+            continue;
+        };
+        let row: Map<String, Value> =
+            run.row.as_deref().and_then(|row| serde_json::from_str(row).ok()).unwrap_or_default();
+        let meant = nearest(&name, known.iter().copied().chain(row.keys().map(String::as_str)));
+        let remedy = meant.map_or_else(
+            || {
+                "the names are subject, client, visitor, now, now+60, those of rows, and token.NAME of `tokens`"
+                    .to_owned()
+            },
+            |meant| format!("did you mean `${{{meant}}}`?"),
+        );
+        return Err(format!("{field}: `${{{name}}}` stands for nothing; {remedy}"));
     }
-    known
+    Ok(())
 }
 
-/// The first placeholder that nothing will fill in.
-fn left_over(value: &Value, known: &BTreeSet<String>) -> Option<String> {
-    let mut copy = value.clone();
-    let found = std::cell::RefCell::new(None);
-    substitute(&mut copy, &|name| {
-        if !known.contains(name) && !name.starts_with("now") {
-            found.borrow_mut().get_or_insert_with(|| name.to_owned());
+/// Where null says something: it takes a default away, means that something is absent, or is a value of its own. `*` is any
+/// name, `**` anything below.
+const NULLS: [&[&str]; 16] = [
+    &["request", "host"],
+    &["request", "headers"],
+    &["request", "headers", "*"],
+    &["request", "token"],
+    &["request", "body"],
+    &["request", "body", "type"],
+    &["request", "body", "json", "**"],
+    &["request", "trailers"],
+    &["request", "answer"],
+    &["request", "simulate"],
+    &["request", "token", "claims", "**"],
+    &["request", "token", "header", "**"],
+    &["request", "tokens", "*", "claims", "**"],
+    &["request", "tokens", "*", "header", "**"],
+    &["expect", "headers", "*"],
+    &["expect", "upstream", "headers", "*"],
+];
+
+/// Whether every field has a value: one without would be taken as not written.
+fn nulls(step: &RunStep) -> Result<(), String> {
+    let request = step.request.iter().find_map(|(name, value)| empty(value, &["request", name]));
+    match request.or_else(|| empty(&step.expect, &["expect"])) {
+        Some(field) => Err(no_value(&field)),
+        None => Ok(()),
+    }
+}
+
+/// The first field that is null where that says nothing.
+fn empty(value: &Value, path: &[&str]) -> Option<String> {
+    let below = |name: &str, value: &Value| {
+        let path: Vec<&str> = path.iter().copied().chain([name]).collect();
+        empty(value, &path)
+    };
+    match value {
+        Value::Null if NULLS.iter().any(|allowed| covers(allowed, path)) => None,
+        Value::Null => Some(path.join(".")),
+        Value::Array(items) => items.iter().find_map(|item| empty(item, path)),
+        Value::Object(members) => members.iter().find_map(|(name, value)| below(name, value)),
+        _ => None,
+    }
+}
+
+fn covers(allowed: &[&str], path: &[&str]) -> bool {
+    match (allowed, path) {
+        (["**"], _) | ([], []) => true,
+        ([first, allowed @ ..], [name, path @ ..]) => {
+            (*first == "*" || first == name) && covers(allowed, path)
         }
-        None
-    });
-    found.into_inner()
+        _ => false,
+    }
+}
+
+fn no_value(field: &str) -> String {
+    format!("`{field}` is null, which says nothing: give it a value, or take it away")
+}
+
+/// What is wrong with a case as it is written, before anything is filled in.
+pub(super) fn written(case: &Map<String, Value>) -> Result<(), String> {
+    let steps = case.get("steps").and_then(Value::as_array).into_iter().flatten();
+    let rows = case.get("rows").and_then(Value::as_array).into_iter().flatten();
+    let members = |value: Option<&Value>| object(value).into_iter().collect::<Vec<_>>();
+    let fields = case.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let fields = fields.chain(steps.flat_map(|step| members(Some(step)))).chain(members(case.get("only")));
+    let fields = fields.chain(rows.flat_map(|row| members(Some(row))).filter(|(name, _)| name == "expect"));
+    for (name, value) in fields {
+        if value.is_null() {
+            return Err(no_value(&name));
+        }
+    }
+    for name in ["rows", "steps"] {
+        if case.get(name).and_then(Value::as_array).is_some_and(Vec::is_empty) {
+            return Err(format!("`{name}` is empty: write some, or take the field away"));
+        }
+    }
+    if case.get("name").and_then(Value::as_str).is_some_and(|name| name.trim().is_empty()) {
+        return Err("the case has no name: say in `name` what it shows".into());
+    }
+    for (field, value) in ["name", "near", "only"].iter().filter_map(|name| Some((name, case.get(*name)?))) {
+        if let Some(name) = named(value).first() {
+            return Err(format!(
+                "{field}: `${{{name}}}` is not filled in here; the values of rows tell them apart"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether each token is put somewhere: those of the case in any step of any row, those of a step in that step.
+pub(super) fn tokens(case: &Map<String, Value>, runs: &[Run]) -> Result<(), String> {
+    let used =
+        |steps: &mut dyn Iterator<Item = &RunStep>| steps.flat_map(RunStep::names).collect::<BTreeSet<_>>();
+    let tokens = |of: Option<&Value>| object(of.and_then(|of| of.get("request")?.get("tokens")));
+    let all = used(&mut runs.iter().flat_map(|run| &run.steps));
+    idle(&object(case.get("request").and_then(|request| request.get("tokens"))), &all)?;
+    let steps = case.get("steps").and_then(Value::as_array).into_iter().flatten();
+    for (index, step) in steps.enumerate() {
+        let here = used(&mut runs.iter().filter_map(|run| run.steps.get(index)));
+        idle(&tokens(Some(step)), &here)?;
+    }
+    Ok(())
+}
+
+/// Whether each of these tokens is among what is used.
+pub(crate) fn idle(tokens: &Map<String, Value>, used: &BTreeSet<String>) -> Result<(), String> {
+    match tokens.keys().find(|name| !used.contains(&format!("token.{name}"))) {
+        Some(name) => Err(format!(
+            "the token `{name}` is used nowhere; write `${{token.{name}}}` where it belongs, or take it away"
+        )),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -116,5 +257,139 @@ mod tests {
         assert!(left(3, "allow").contains("2 pieces"));
         assert!(left(1, "{status: 200}").contains("`status`"));
         assert!(left(1, "{headers: {x-a: null}}").contains("`headers`"));
+    }
+
+    #[test]
+    fn what_is_seen_nowhere_cannot_be_expected() {
+        for (run, expect, fits) in [
+            ("native", "{metrics: {bartizan.refused.no-policy: 0}}", false),
+            ("[simulated, native]", "{metrics: {bartizan.refused.no-policy: 0}}", true),
+            ("[native, envoy]", "{log: [a]}", false),
+            ("envoy", "{decision: no-policy, rule: a}", false),
+            ("[native, envoy]", "{decision: no-policy, rule: a}", true),
+            ("native", "{decision: no-policy, proxy: {status: [400], because: x}}", false),
+        ] {
+            let said = said(&format!("only: {{run: {run}, because: x}}, expect: {expect}"));
+            assert_eq!(said == "nothing", fits, "{run}, {expect}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_placeholder_that_stands_for_nothing_is_named_with_its_field() {
+        for (case, field, remedy) in [
+            ("request: {path: '/${subjct}'}", "request.path: `${subjct}`", "`${subject}`?"),
+            ("request: {path: '/${nowhere}'}", "request.path: `${nowhere}`", "the names are"),
+            ("request: {path: '/${now+1w}'}", "request.path: `${now+1w}`", "now+60"),
+            (
+                "request: {path: '/${token.b}', tokens: {bb: {}}}",
+                "request.path: `${token.b}`",
+                "`${token.bb}`?",
+            ),
+            ("expect: {headers: {x-a: '${t}'}}", "expect: `${t}`", "the names are"),
+            (
+                "expect: {upstream: {headers: {x-a: {contains: 'a ${cleint}'}}}}",
+                "expect: `${cleint}`",
+                "`${client}`?",
+            ),
+            ("expect: {metrics: {'bartizan.refused.${r}': 0}}", "expect: `${r}`", "the names are"),
+            (
+                "request: {path: '/${value}', headers: {x-a: '${valu}'}}, rows: [{value: 1}]",
+                "request.headers: `${valu}`",
+                "`${value}`?",
+            ),
+            (
+                "request: {path: '/${token.b}', tokens: {a: {claims: {t: '${token.b}'}}, b: {}}}",
+                "request.tokens: `${token.b}`",
+                "",
+            ),
+        ] {
+            let said = said(case);
+            assert!(said.starts_with(field) && said.contains(remedy), "{case}: {said}");
+        }
+        for case in [
+            "request: {path: '/${subject}${client}${visitor}${now}${now+60}${now-1h}'}, expect: {headers: {x-a: '${now+5}'}}",
+            "request: {tokens: {t: {}}}, expect: {upstream: {headers: {x-a: '${token.t}'}}}",
+            "request: {path: '/${jndi:ldap}'}",
+        ] {
+            assert_eq!(said(case), "nothing", "{case}");
+        }
+    }
+
+    #[test]
+    fn a_field_without_a_value_is_named() {
+        for (case, field) in [
+            ("request: {method: null}", "`request.method`"),
+            ("request: {path: '${p}'}, rows: [{p: null}]", "`request.path`"),
+            ("request: {token: {alg: null}}", "`request.token.alg`"),
+            ("request: {answer: {body: null}}", "`request.answer.body`"),
+            ("request: {simulate: {worker: null}}", "`request.simulate.worker`"),
+            ("request: {trailers: {x-a: null}}", "`request.trailers.x-a`"),
+            ("expect: {status: null}", "`expect.status`"),
+            ("expect: {decision: no-policy, rule: null}", "`expect.rule`"),
+            ("expect: {upstream: {body: null}}", "`expect.upstream.body`"),
+            ("expect: {headers: {x-a: {contains: null, present: true}}}", "`expect.headers.x-a.contains`"),
+            ("rows: null", "`rows`"),
+            ("steps: null", "`steps`"),
+            ("near: null", "`near`"),
+            ("only: {run: null, because: x}", "`run`"),
+            ("steps: [{wait: null}]", "`wait`"),
+            ("rows: [{expect: null}]", "`expect`"),
+        ] {
+            let said = said(case);
+            assert!(said.starts_with(field), "{case}: {said}");
+        }
+        for case in [
+            "request: {host: null, token: null, body: null, trailers: null, answer: null, simulate: null}",
+            "request: {headers: null}",
+            "request: {headers: {x-d: null}}",
+            "request: {body: {json: {a: [null]}, type: null}}",
+            "request: {token: {claims: {sub: null}, header: {kid: null}}}",
+            "request: {body: {json: '${b}'}}, rows: [{b: null}]",
+            "expect: {headers: {x-a: null}, upstream: {headers: {x-a: null}}}",
+        ] {
+            assert_eq!(said(case), "nothing", "{case}");
+        }
+    }
+
+    #[test]
+    fn tables_and_sequences_have_something_in_them() {
+        assert!(said("rows: []").starts_with("`rows` is empty"));
+        assert!(said("steps: []").starts_with("`steps` is empty"));
+    }
+
+    #[test]
+    fn rows_differ() {
+        let rows = |rows| said(&format!("request: {{path: '/${{t}}'}}, rows: {rows}"));
+        assert!(rows("[{t: 1}, {t: 2}, {t: 1, expect: no-policy}]").contains(r#"{"t":1}"#));
+        assert_eq!(rows("[{t: 1}, {t: '1'}]"), "nothing");
+    }
+
+    #[test]
+    fn a_case_has_a_name_of_its_own() {
+        let named = |name| {
+            let written = format!("  - {{name: {name}, request: {{path: '/${{t}}'}}, rows: [{{t: 1}}]}}");
+            runs(&written).map_or_else(|error| error.problem, |_| "nothing".into())
+        };
+        assert!(named("''").contains("no name"));
+        assert!(named("' '").contains("no name"));
+        assert!(named("'with ${t}'").starts_with("name: `${t}`"));
+        assert_eq!(named("a"), "nothing");
+    }
+
+    #[test]
+    fn a_token_that_is_put_nowhere_is_named() {
+        for case in [
+            "request: {tokens: {t: {}}}",
+            "request: {tokens: {t: {}, u: {}}, path: '/${token.u}'}",
+            "steps: [{request: {tokens: {t: {}}}}, {request: {tokens: {t: {}}, path: '/${token.t}'}}]",
+        ] {
+            assert!(said(case).starts_with("the token `t` is used nowhere"), "{case}");
+        }
+        for case in [
+            "request: {tokens: {t: {}}}, steps: [{}, {request: {path: '/${token.t}'}}]",
+            "request: {tokens: {t: {}}, path: '/${p}'}, rows: [{p: a}, {p: '${token.t}'}]",
+        ] {
+            assert_eq!(said(case), "nothing", "{case}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Placeholders: `${name}` in texts.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
@@ -35,6 +36,16 @@ pub(super) fn substitute(value: &mut Value, resolve: &dyn Fn(&str) -> Option<Val
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
     used
+}
+
+/// The names of all placeholders.
+pub(super) fn named(value: &Value) -> BTreeSet<String> {
+    let found: RefCell<BTreeSet<String>> = RefCell::default();
+    substitute(&mut value.clone(), &|name| {
+        found.borrow_mut().insert(name.to_owned());
+        None
+    });
+    found.into_inner()
 }
 
 fn whole(text: &str) -> Option<&str> {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::check::idle;
 use self::fill::substitute;
 use crate::format::{Case, CaseError, Expect, Http, Only, Place, Request, Token};
 use crate::mint::{self, Mint};
@@ -178,6 +179,12 @@ impl RunStep {
         self.sketch().map(|concrete| concrete.expect)
     }
 
+    /// The names of its placeholders, but for those with which its tokens are made.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        let request = self.request.iter().filter(|(field, _)| *field != "tokens");
+        request.map(|(_, value)| value).chain([&self.expect]).flat_map(fill::named).collect()
+    }
+
     /// Method and path without the query, for telling which cases are neighbours.
     #[must_use]
     pub fn resource(&self) -> String {
@@ -199,6 +206,7 @@ pub(crate) fn expand(
     defaults: &Map<String, Value>,
 ) -> Result<Vec<Run>, CaseError> {
     let problem = |what: String| CaseError::new(format!("{file}: {}", case.name), what);
+    check::written(&object(Some(written))).map_err(problem)?;
     let base = merge(defaults, &object(written.get("request")));
     let expect = written.get("expect").cloned().unwrap_or_else(|| json!("allow"));
     if !case.rows.is_empty() && !case.steps.is_empty() {
@@ -230,6 +238,7 @@ pub(crate) fn expand(
         runs.push(run(None, steps));
     } else {
         let rows = written.get("rows").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let mut labels = BTreeSet::new();
         for row in rows {
             let mut values = object(Some(row));
             let own = values.remove("expect");
@@ -249,12 +258,17 @@ pub(crate) fn expand(
                     "the row's `{idle}` is used nowhere; write `${{{idle}}}` where it belongs"
                 )));
             }
-            runs.push(run(Some(Value::Object(values).to_string()), filled));
+            let label = Value::Object(values).to_string();
+            if !labels.insert(label.clone()) {
+                return Err(problem(format!("two rows have the values {label}: take one away")));
+            }
+            runs.push(run(Some(label), filled));
         }
     }
     for run in &runs {
         check::run(run).map_err(problem)?;
     }
+    check::tokens(&object(Some(written)), &runs).map_err(problem)?;
     Ok(runs)
 }
 
@@ -262,13 +276,14 @@ fn object(value: Option<&Value>) -> Map<String, Value> {
     value.and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
-/// `over` replaces what is in `base`, but for headers, which are merged by name.
+/// `over` replaces what is in `base`, but for headers, which are merged by name, in whichever case it is written.
 fn merge(base: &Map<String, Value>, over: &Map<String, Value>) -> Map<String, Value> {
     let mut merged = base.clone();
     for (name, value) in over {
         let both = (name == "headers").then(|| (merged.get(name), value));
         if let Some((Some(Value::Object(below)), Value::Object(above))) = both {
             let mut headers = below.clone();
+            headers.retain(|name, _| !above.keys().any(|over| over.eq_ignore_ascii_case(name)));
             headers.extend(above.clone());
             merged.insert(name.clone(), Value::Object(headers));
         } else {
@@ -343,6 +358,18 @@ pub(super) mod tests {
             wire.headers.iter().map(|(n, _)| String::from_utf8_lossy(n).into_owned()).collect();
         assert_eq!(names, ["x-a", "x-bartizan-case"]);
         assert_eq!(second.expectation().unwrap().decision.name(), "limit-exceeded");
+    }
+
+    #[test]
+    fn the_name_of_a_header_is_one_in_whichever_case() {
+        let runs = runs("  - {name: a, request: {headers: {X-D: e, x-a: a}}}").unwrap();
+        let wire = concrete(runs.first().unwrap()).wire;
+        let values: Vec<_> =
+            wire.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"x-d")).collect();
+        assert_eq!(values, [&(b"X-D".to_vec(), b"e".to_vec())]);
+        let gone = super::tests::runs("  - {name: a, request: {headers: {X-d: null}}}").unwrap();
+        let wire = concrete(gone.first().unwrap()).wire;
+        assert!(!wire.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"x-d")));
     }
 
     #[test]

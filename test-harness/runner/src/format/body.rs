@@ -90,7 +90,7 @@ impl Body {
     }
 
     fn from_map(map: BodyMap) -> Result<Self, String> {
-        let octets = Octets::from_map(map.text, map.base64, map.repeat.zip(map.times), map.parts)?;
+        let octets = Octets::from_map(map.text, map.base64, map.repeat, map.times, map.parts)?;
         let content = match (octets, map.json, map.form) {
             (Some(octets), None, None) => Content::Octets(octets),
             (None, Some(json), None) => Content::Json(json),
@@ -180,7 +180,15 @@ mod tests {
 
     #[test]
     fn a_body_is_of_one_kind() {
-        for yaml in ["{json: 1, text: a}", "{type: text/plain}", "{form: {a: b}, json: 1}"] {
+        for yaml in [
+            "{json: 1, text: a}",
+            "{type: text/plain}",
+            "{form: {a: b}, json: 1}",
+            "{text: a, times: 3}",
+            "{json: {}, times: 3}",
+            "{repeat: a}",
+            "{json: {}, repeat: a}",
+        ] {
             assert!(read(yaml).is_err(), "{yaml}");
         }
     }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use bartizan_compiler::suggest;
 use bartizan_engine::reason::Reason;
 use schemars::JsonSchema;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::placeholder::is_template;
 use super::text_or_map::text_or_map;
 
 /// What must come of a request: `allow`, a reason code, or a mapping that says more.
@@ -82,7 +84,7 @@ pub struct Upstream {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProxyAnswer {
-    /// Statuses that are as good as the expected refusal; 0 stands for a connection closed or reset.
+    /// Statuses that are as good as what is expected; 0 stands for a connection closed or reset.
     pub status: Vec<u16>,
     /// Why the proxy answers, as a sentence.
     pub because: String,
@@ -136,6 +138,10 @@ impl Expect {
         if map.rule.is_some() && decision == Decision::Allow {
             return Err("`rule` is the rule that refuses: an allowed request has none".into());
         }
+        if let Some(proxy) = &map.proxy {
+            proxy.check()?;
+        }
+        map.check()?;
         Ok(Self {
             decision,
             status: map.status,
@@ -147,6 +153,39 @@ impl Expect {
             metrics: map.metrics,
             log: map.log,
         })
+    }
+}
+
+impl ExpectMap {
+    /// Whether everything that is looked for can be missed.
+    fn check(&self) -> Result<(), String> {
+        let metrics: Vec<_> = Reason::ALL.iter().map(|reason| counter(*reason)).collect();
+        if let Some(name) = self.metrics.keys().find(|name| !is_template(name) && !metrics.contains(name)) {
+            let remedy = suggest::remedy(name, metrics.iter().map(String::as_str), "metrics");
+            return Err(format!("the filter has no metric `{name}`; {remedy}"));
+        }
+        let rule = self.rule.iter().map(|text| ("rule", text));
+        let mut texts = self.log.iter().map(|text| ("log", text)).chain(rule);
+        match texts.find(|(_, text)| text.trim().is_empty()) {
+            Some((name, _)) => {
+                Err(format!("`{name}` has an empty text, which stands in everything: write more of it"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The counter of a refusal.
+fn counter(reason: Reason) -> String {
+    format!("bartizan.refused.{}", reason.code())
+}
+
+impl ProxyAnswer {
+    fn check(&self) -> Result<(), String> {
+        if self.status.is_empty() || self.status.iter().any(|status| (1..400).contains(status)) {
+            return Err("`proxy` needs the statuses of a refusal: 400 and above, or 0".into());
+        }
+        Ok(())
     }
 }
 
@@ -236,6 +275,9 @@ impl<'de> Deserialize<'de> for HeaderMatch {
                 while let Some(value) = seq.next_element()? {
                     values.push(value);
                 }
+                if values.is_empty() {
+                    return Err(serde::de::Error::custom("an empty list says nothing; null means absent"));
+                }
                 Ok(HeaderMatch::All(values))
             }
 
@@ -246,6 +288,9 @@ impl<'de> Deserialize<'de> for HeaderMatch {
                     (None, Some(pattern), None) => regex_lite::Regex::new(&pattern)
                         .map(|_| HeaderMatch::Matches(pattern))
                         .map_err(serde::de::Error::custom),
+                    (None, None, Some(text)) if text.is_empty() => Err(serde::de::Error::custom(
+                        "`contains` has an empty text, which stands in everything: write more of it, or `present: true`",
+                    )),
                     (None, None, Some(text)) => Ok(HeaderMatch::Contains(text)),
                     _ => Err(serde::de::Error::custom(
                         "exactly one of present: true, matches and contains is needed; null means absent",
@@ -265,7 +310,7 @@ impl JsonSchema for HeaderMatch {
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let map = generator.subschema_for::<HeaderMatchMap>();
         schemars::json_schema!({"anyOf": [
-            {"type": ["string", "integer"]}, {"type": "array", "items": {"type": "string"}}, map,
+            {"type": ["string", "integer"]}, {"type": "array", "items": {"type": "string"}, "minItems": 1}, map,
         ]})
     }
 }
@@ -296,8 +341,36 @@ mod tests {
             "{headers: {x: {present: false}}}",
             "{headers: {x: {matches: '('}}}",
             "denied",
+            "{decision: token-missing, proxy: {status: [], because: x}}",
+            "{decision: token-missing, proxy: {status: [200], because: x}}",
         ] {
             assert!(read(yaml).is_err(), "{yaml}");
         }
+        assert!(read("{decision: token-missing, proxy: {status: [400, 0], because: x}}").is_ok());
+    }
+
+    #[test]
+    fn a_text_that_stands_in_everything_is_refused() {
+        for yaml in [
+            "{log: ['']}",
+            "{log: [a, ' ']}",
+            "{decision: token-missing, rule: ''}",
+            "{headers: {x: {contains: ''}}}",
+            "{upstream: {headers: {x: {contains: ''}}}}",
+            "{headers: {x: []}}",
+        ] {
+            assert!(read(yaml).unwrap_err().contains("empty"), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn a_metric_that_the_filter_does_not_have_is_refused() {
+        let wrong =
+            read("{decision: limit-exceeded, metrics: {bartizan.refused.limit-exeeded: 0}}").unwrap_err();
+        assert!(wrong.contains("did you mean `bartizan.refused.limit-exceeded`?"), "{wrong}");
+        assert!(read("{metrics: {bartizan.allowed: 0}}").is_err());
+        assert!(read("{metrics: {bartizan.refused.limit-exceeded: 0}}").is_ok());
+        // It is looked at again when the row has given its value.
+        assert!(read("{metrics: {'bartizan.refused.${r}': 0}}").is_ok());
     }
 }

@@ -54,7 +54,7 @@ struct NoMap {}
 
 text_or_map!(Octets, OctetsMap, "a text, or {text}, {base64}, {repeat, times} or {parts}", {
     text => |text| Ok(Octets::Text(text)),
-    map => |map| Octets::from_map(map.text, map.base64, map.repeat.zip(map.times), map.parts)
+    map => |map| Octets::from_map(map.text, map.base64, map.repeat, map.times, map.parts)
         .and_then(|octets| octets.ok_or_else(|| "one of text, base64, repeat with times, or parts is needed".into())),
 });
 
@@ -71,9 +71,16 @@ impl Octets {
     pub(super) fn from_map(
         text: Option<String>,
         base64: Option<String>,
-        repeat: Option<(String, Count)>,
+        repeat: Option<String>,
+        times: Option<Count>,
         parts: Option<Vec<Self>>,
     ) -> Result<Option<Self>, String> {
+        let repeat = match (repeat, times) {
+            (Some(text), Some(times)) => Some((text, times)),
+            (None, None) => None,
+            (Some(_), None) => return Err("`repeat` without `times`: say how often, or write `text`".into()),
+            (None, Some(_)) => return Err("`times` without `repeat`: say what is repeated".into()),
+        };
         let mut found = Vec::new();
         let placeholder = base64.as_deref().filter(|t| is_placeholder(t)).map(|_| Self::Base64(Vec::new()));
         found.extend(text.map(Self::Text));
@@ -151,6 +158,12 @@ mod tests {
         for yaml in ["{text: a, base64: AA==}", "{}", "{repeat: a}", "{base64: '*'}", "{repeat: a, times: x}"]
         {
             assert!(read(yaml).is_err(), "{yaml}");
+        }
+        // What is repeated, and how often, stand together.
+        for (yaml, named) in
+            [("{text: a, times: 3}", "`times` without"), ("{text: b, repeat: a}", "`repeat` without")]
+        {
+            assert!(read(yaml).unwrap_err().contains(named), "{yaml}");
         }
         assert!(read("{repeat: a, times: 99999999999}").unwrap().bytes().is_err());
     }

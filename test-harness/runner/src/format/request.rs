@@ -148,7 +148,7 @@ impl JsonSchema for HeaderLines {
         let value = generator.subschema_for::<Octets>();
         schemars::json_schema!({"anyOf": [
             {"type": "object", "additionalProperties": {"anyOf": [
-                value, {"type": "array", "items": value}, {"type": "null"},
+                value, {"type": "array", "items": value, "minItems": 1}, {"type": "null"},
             ]}},
             {"type": "array", "items": {"type": "array", "items": value, "minItems": 2, "maxItems": 2}},
         ]})
@@ -190,6 +190,11 @@ impl<'de> Deserialize<'de> for Values {
                 while let Some(value) = seq.next_element()? {
                     values.push(value);
                 }
+                if values.is_empty() {
+                    return Err(serde::de::Error::custom(
+                        "an empty list sends no header; write null, which takes a default away",
+                    ));
+                }
                 Ok(Values(values))
             }
         }
@@ -213,5 +218,6 @@ mod tests {
         assert_eq!(lines("{a: [1, '2']}"), expected);
         assert_eq!(lines("[[a, 1], [a, 2]]"), expected);
         assert_eq!(lines("{a: null}"), vec![]);
+        assert!(serde_saphyr::from_str::<HeaderLines>("{a: []}").unwrap_err().to_string().contains("null"));
     }
 }
