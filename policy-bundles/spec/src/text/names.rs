@@ -1,0 +1,95 @@
+//! Names of things in a bundle and around it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Problem, checked_text, refuse_unless, text_type};
+
+checked_text! {
+    /// The name of a bundle: 1 to 63 lower-case letters, digits and `-`.
+    BundleName, "bartizan-bundle-name", "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", ["iot-gateway"], |text| {
+        let good = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let ends = text.starts_with('-') || text.ends_with('-');
+        refuse_unless(good && !ends && (1..=63).contains(&text.len()), || Problem::new(
+            format!("`{text}` is not a bundle name"),
+            "use 1 to 63 lower-case letters, digits and `-`, such as `iot-gateway`",
+        ))
+    }
+}
+
+checked_text! {
+    /// A name inside a bundle: 1 to 63 lower-case letters, digits, `-` and `_`.
+    Name, "bartizan-name", "^[a-z0-9][a-z0-9_-]{0,62}$", ["api"], |text| {
+        let good = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
+        let starts = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        refuse_unless(good && starts && text.len() <= 63, || Problem::new(
+            format!("`{text}` is not a name"),
+            "use 1 to 63 lower-case letters, digits, `-` and `_`, starting with a letter or digit",
+        ))
+    }
+}
+
+checked_text! {
+    /// The name of a role, as it stands in tokens: 1 to 128 letters, digits and `_ - . : / @`.
+    RoleName, "bartizan-role-name", "^[A-Za-z0-9_.:/@-]{1,128}$", ["operator"], |text| {
+        let good = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:/@".contains(&b));
+        refuse_unless(good && (1..=128).contains(&text.len()), || Problem::new(
+            format!("`{text}` is not a role name"),
+            "use 1 to 128 letters, digits and `_ - . : / @`",
+        ))
+    }
+}
+
+checked_text! {
+    /// A name for people: 1 to 128 printable characters.
+    Label, "bartizan-label", "^[ -~]{1,128}$", ["read-device"], |text| {
+        let good = text.bytes().all(|b| (0x20..0x7f).contains(&b)) && text.trim() == text;
+        refuse_unless(good && (1..=128).contains(&text.len()), || Problem::new(
+            format!("{text:?} is not a name for a route"),
+            "use 1 to 128 printable ASCII characters, with no blank at either end",
+        ))
+    }
+}
+
+checked_text! {
+    /// What a label says: 1 to 128 printable ASCII characters.
+    LabelText, "bartizan-label-text", "^[ -~]{1,128}$", ["payments"], |text| {
+        let good = text.bytes().all(|b| (0x20..0x7f).contains(&b)) && text.trim() == text;
+        refuse_unless(good && (1..=128).contains(&text.len()), || Problem::new(
+            format!("{text:?} cannot be what a label says"),
+            "use 1 to 128 printable ASCII characters, with no blank at either end",
+        ))
+    }
+}
+
+checked_text! {
+    /// A file of the bundle, by its path relative to the bundle directory.
+    BundleFile, "bartizan-file", "^[^/\\\\]", ["schemas/telemetry.json"], |text| {
+        let bad_byte = text.bytes().any(|b| b < 0x20 || b == 0x7f || b == b'\\');
+        let bad_part = text.split('/').any(|part| part.is_empty() || part == "." || part == "..");
+        if text.starts_with('/') || text.split('/').any(|part| part == "..") {
+            return Err(Problem::new(
+                format!("`{text}` leaves the bundle directory"),
+                "a bundle carries all its files; copy the file into it and name it by its path from there",
+            ));
+        }
+        refuse_unless(!bad_byte && !bad_part && text.len() <= 512, || Problem::new(
+            format!("{text:?} is not the path of a file"),
+            "write it relative to the bundle directory, with single slashes: `schemas/telemetry.json`",
+        ))
+    }
+}
+
+checked_text! {
+    /// The name of an environment variable.
+    EnvName, "bartizan-env-name", "^[A-Za-z_][A-Za-z0-9_]{0,127}$", ["CORP_SECRET"], |text| {
+        let good = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let starts = text.bytes().next().is_some_and(|b| !b.is_ascii_digit());
+        refuse_unless(good && starts && text.len() <= 128, || Problem::new(
+            // What stands here may be the secret itself: never repeat it.
+            "this is not the name of an environment variable",
+            "name the variable that holds the secret, such as `CORP_SECRET`; the secret itself never stands in a bundle",
+        ))
+    }
+}
