@@ -164,14 +164,14 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    pub(crate) fn new(settings: Settings, now: Duration, seed: u64) -> Self {
+    pub(crate) fn new(settings: Settings, faults: Faults, now: Duration, seed: u64) -> Self {
         Self {
             settings: Arc::new(settings),
             data: SharedData::default(),
             queues: SharedQueues::default(),
             stats: Stats::default(),
             clusters: Clusters::default(),
-            faults: Faults::default(),
+            faults,
             now: Arc::new(AtomicU64::new(nanos(now))),
             log: Arc::default(),
             random: Arc::new(Mutex::new(Random::new(seed))),

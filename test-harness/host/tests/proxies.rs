@@ -4,6 +4,7 @@ mod common;
 
 use std::time::Duration;
 
+use bartizan_host::faults::Faults;
 use bartizan_host::{FailurePolicy, LogLevel, Module, ModuleError, Outcome, Proxy, Request, Status, Thread};
 use common::{bytes, imports, module};
 
@@ -238,6 +239,29 @@ fn a_host_call_can_be_made_to_fail() {
     assert_eq!(lines(&proxy, LogLevel::Info), ["0", "8", "0"]);
     assert_eq!(proxy.faults().injected().len(), 1);
     assert_eq!(proxy.shared_data().get(b"", b"key").map(|(value, _)| value), Ok(b"key".to_vec()));
+}
+
+#[test]
+fn a_host_call_can_be_made_to_fail_while_the_proxy_starts() {
+    let module = module(
+        &imports(&[("log", 3)]),
+        r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)
+               (i32.eqz (call $log (i32.const 2) (i32.const 0) (i32.const 0))))
+           (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) unreachable)"#,
+    );
+    let start = |nth| {
+        let faults = Faults::default();
+        faults.fail_nth("proxy_log", nth, Status::InternalFailure).expect("is a function");
+        Proxy::builder(&module).faults(faults).start()
+    };
+    let refused = start(1).expect_err("the canary");
+    assert!(refused.to_string().contains("`proxy_on_configure` returned false"), "{refused}");
+    // Second is the main thread, third the worker, which then runs without the filter.
+    for (nth, status) in [(2, 503), (3, 200), (4, 503)] {
+        let proxy = start(nth).expect("the canary takes it");
+        assert_eq!(proxy.worker(0).send(Request::get("/")).status(), status, "call {nth}");
+        assert_eq!(proxy.faults().injected().len(), usize::from(nth < 4), "call {nth}");
+    }
 }
 
 #[test]

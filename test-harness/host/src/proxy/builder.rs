@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::threads::{Core, Slot};
 use super::{Proxy, Refused};
 use crate::environment::{Environment, FailurePolicy, LogLevel, Settings, Thread};
+use crate::faults::Faults;
 use crate::module::Module;
 use crate::properties::{Attributes, Connection, Node, Plugin};
 use crate::random::Random;
@@ -23,6 +24,7 @@ pub struct Builder {
     workers: usize,
     now: Duration,
     seed: u64,
+    faults: Option<Faults>,
 }
 
 impl Builder {
@@ -55,6 +57,7 @@ impl Builder {
             workers: 1,
             now: DAWN,
             seed: 0,
+            faults: None,
         }
     }
 
@@ -199,12 +202,20 @@ impl Builder {
         self
     }
 
+    /// Host calls that are to fail from the first on, while the VMs start too. They are counted across all VMs: the canary
+    /// calls first, then the main thread, then the workers. Proxies whose builders are clones share these faults.
+    #[must_use]
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = Some(faults);
+        self
+    }
+
     /// Starts the proxy: a canary that tries the configuration, then the VM of the main thread, then the workers'.
     ///
     /// # Errors
     /// If the canary cannot be started or refuses the configuration: Envoy would not take the listener.
     pub fn start(self) -> Result<Proxy, Refused> {
-        let env = Environment::new(self.settings, self.now, self.seed);
+        let env = Environment::new(self.settings, self.faults.unwrap_or_default(), self.now, self.seed);
         let threads = std::iter::once(Thread::Main).chain((0..self.workers).map(Thread::Worker));
         let core = Core {
             module: self.module,
