@@ -69,6 +69,14 @@ pub fn usual() -> Value {
     json!({"hold_headers": true, "signatures": "auto"})
 }
 
+/// The same configuration in other bytes, for each number others. Envoy has a canary try no configuration twice, and goes
+/// back to the plugin that it still has for one.
+#[must_use]
+pub fn anew(configuration: &str, number: usize) -> String {
+    let blank = |bit: u32| if number >> bit & 1 == 0 { ' ' } else { '\n' };
+    configuration.chars().chain((0..usize::BITS).map(blank)).collect()
+}
+
 /// A bundle of the library, with keys that the mint has.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 use crate::memory;
-use crate::policy::{Policy, usual};
+use crate::policy::{Policy, anew, usual};
 use crate::script::{Frame, step};
 
 /// Workers.
@@ -138,12 +138,12 @@ pub fn run(module: &Module, updates: usize, seed: u64) -> Result<Tally> {
         if chance.below(2) == 0 {
             let other = (current + chance.between(1, POLICIES - 1)) % POLICIES;
             let configuration = good.get(other).context("there is another policy")?;
-            proxy.configure(configuration.as_str()).with_context(|| format!("update {update}"))?;
+            proxy.configure(anew(configuration, update)).with_context(|| format!("update {update}"))?;
             current = other;
             tally.good += 1;
         } else {
             let configuration = chance.pick(&bad).context("there are bad ones")?;
-            let refused = proxy.configure(configuration.as_str()).err();
+            let refused = proxy.configure(anew(configuration, update)).err();
             let refused = refused.with_context(|| format!("update {update}: taken: {configuration:.60}"))?;
             ensure!(!refused.log.is_empty(), "update {update}: refused, and the log does not say why");
             tally.bad += 1;

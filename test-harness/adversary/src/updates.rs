@@ -5,13 +5,13 @@
 //! (`PluginConfig::createContext`), so whatever fails: either the update is refused and the old policy is in force
 //! everywhere, or each worker has the new one or refuses everything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bartizan_host::{Module, Outcome, Proxy, Request, Status, Thread};
 use serde_json::json;
 
-use crate::policy::Policy;
+use crate::policy::{Policy, anew};
 
 /// Workers.
 const WORKERS: usize = 2;
@@ -89,8 +89,16 @@ fn run_with(module: &Module, statuses: &[Status], signatures: &str, tally: &mut 
     let builder =
         builder.vm_id("updates").allow_on_headers_stop_iteration(true).drain_time(std::time::Duration::ZERO);
     let proxy = builder.configuration(configuration(0)?).start()?;
+    let mut number = 0;
+    let mut update = |configuration: &str| {
+        number += 1;
+        proxy.configure(anew(configuration, number))
+    };
     let mut current = 0;
-    let functions = calls(&proxy, configuration(1)?, configuration(0)?)?;
+    let before = called(&proxy)?;
+    update(configuration(1)?)?;
+    let functions = calls(before, called(&proxy)?)?;
+    update(configuration(0)?)?;
     for &(function, count) in &functions {
         tally.functions.insert(function);
         for nth in chosen(count) {
@@ -100,7 +108,7 @@ fn run_with(module: &Module, statuses: &[Status], signatures: &str, tally: &mut 
                     0 => proxy.faults().fail(function, status),
                     nth => proxy.faults().fail_nth(function, nth, status),
                 }?;
-                let taken = proxy.configure(configuration(next)?);
+                let taken = update(configuration(next)?);
                 proxy.faults().clear();
                 proxy.advance(std::time::Duration::from_secs(1));
                 tally.updates += 1;
@@ -118,7 +126,7 @@ fn run_with(module: &Module, statuses: &[Status], signatures: &str, tally: &mut 
                 tally.closed += closed;
                 // A thread that has refused everything is well again with the next policy.
                 if closed > 0 {
-                    proxy.configure(configuration(1 - wanted)?).context("an update that nothing disturbs")?;
+                    update(configuration(1 - wanted)?).context("an update that nothing disturbs")?;
                     proxy.advance(std::time::Duration::from_secs(1));
                     let mark = marks.get(1 - wanted).copied().unwrap_or_default();
                     ensure!(guarded(&proxy, mark, false)? == 0, "a worker is not well again");
@@ -130,10 +138,7 @@ fn run_with(module: &Module, statuses: &[Status], signatures: &str, tally: &mut 
         }
     }
     for bad in unusable(configuration(current)?) {
-        ensure!(
-            bad != configuration(current)? && proxy.configure(bad.as_str()).is_err(),
-            "the canary refuses what is bad"
-        );
+        ensure!(bad != configuration(current)? && update(&bad).is_err(), "the canary refuses what is bad");
         for (function, nth, status) in functions.iter().flat_map(|&(function, count)| {
             chosen(count).flat_map(move |nth| statuses.iter().map(move |&status| (function, nth, status)))
         }) {
@@ -141,7 +146,7 @@ fn run_with(module: &Module, statuses: &[Status], signatures: &str, tally: &mut 
                 0 => proxy.faults().fail(function, status),
                 nth => proxy.faults().fail_nth(function, nth, status),
             }?;
-            let taken = proxy.configure(bad.as_str()).is_ok();
+            let taken = update(&bad).is_ok();
             proxy.faults().clear();
             proxy.advance(std::time::Duration::from_secs(1));
             tally.updates += 1;
@@ -152,7 +157,7 @@ fn run_with(module: &Module, statuses: &[Status], signatures: &str, tally: &mut 
                 format!("an update that cannot be used, and `{function}`, call {nth}, answers {status}")
             })?;
             if taken {
-                proxy.configure(configuration(current)?).context("an update that nothing disturbs")?;
+                update(configuration(current)?).context("an update that nothing disturbs")?;
                 proxy.advance(std::time::Duration::from_secs(1));
             }
         }
@@ -186,17 +191,17 @@ fn guarded(proxy: &Proxy, mark: &str, may_be_closed: bool) -> Result<usize> {
     Ok(closed)
 }
 
-/// Which functions are called how often when a policy is loaded.
-fn calls(proxy: &Proxy, there: &str, back: &str) -> Result<Vec<(&'static str, u64)>> {
-    let count = |proxy: &Proxy| {
-        let reports = proxy.root_reports();
-        let worker = reports.into_iter().find(|(thread, _)| *thread == Thread::Worker(0));
-        worker.map(|(_, report)| report.host_calls).context("there is a worker")
-    };
-    let before = count(proxy)?;
-    proxy.configure(there)?;
-    let after = count(proxy)?;
-    proxy.configure(back)?;
+/// Which functions a worker has called how often.
+fn called(proxy: &Proxy) -> Result<BTreeMap<&'static str, u64>> {
+    let worker = proxy.root_reports().into_iter().find(|(thread, _)| *thread == Thread::Worker(0));
+    worker.map(|(_, report)| report.host_calls).context("there is a worker")
+}
+
+/// Which functions are called how often when a policy is loaded, from what a worker had called before and after.
+fn calls(
+    before: BTreeMap<&str, u64>,
+    after: BTreeMap<&'static str, u64>,
+) -> Result<Vec<(&'static str, u64)>> {
     let others = u64::try_from(WORKERS)?.saturating_add(1);
     let calls = after.into_iter().filter(|(name, _)| name.starts_with("proxy_"));
     let calls = calls.map(|(name, after)| {

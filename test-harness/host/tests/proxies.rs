@@ -182,6 +182,38 @@ fn a_stream_keeps_the_configuration_it_began_with() {
 }
 
 #[test]
+fn a_configuration_that_still_drains_is_gone_back_to_as_it_is() {
+    let proxy = Proxy::builder(&choosy()).configuration("abc").start().expect("starts");
+    proxy.configure("abcd").expect("taken");
+    proxy.advance(Duration::from_secs(300));
+    proxy.take_log();
+    proxy.configure("abc").expect("taken");
+    assert_eq!(proxy.take_log(), [], "nobody is asked");
+    proxy.worker(0).send(Request::get("/"));
+    assert_eq!(lines(&proxy, LogLevel::Info), ["3"]);
+    proxy.advance(Duration::from_secs(599));
+    assert_eq!(lines(&proxy, LogLevel::Debug), [""; 0], "what is in force again does not drain");
+    proxy.advance(Duration::from_secs(1));
+    assert_eq!(lines(&proxy, LogLevel::Debug), ["4", "4"], "on the main thread and on the worker");
+    proxy.configure("abcd").expect("taken");
+    assert_eq!(lines(&proxy, LogLevel::Warn), ["c", "c"], "what has drained is configured anew");
+}
+
+#[test]
+fn no_configuration_is_tried_twice() {
+    let proxy = Proxy::builder(&choosy()).configuration("abc").start().expect("starts");
+    let first = proxy.configure("a").expect_err("is refused");
+    let again = proxy.configure("a").expect_err("is refused again");
+    assert_eq!((first.log.len(), again.log.len()), (1, 0));
+    assert_eq!(again.why, format!("{}, when it was tried before", first.why));
+    proxy.configure("abcd").expect("taken");
+    proxy.advance(Duration::from_secs(600));
+    proxy.take_log();
+    proxy.configure("abc").expect("taken");
+    assert!(proxy.take_log().iter().all(|line| line.thread != Thread::Canary));
+}
+
+#[test]
 fn ticks_come_when_time_moves_on_every_thread() {
     let module = module(
         &imports(&[("set_tick_period_milliseconds", 1), ("log", 3)]),

@@ -221,6 +221,7 @@ impl Builder {
             module: self.module,
             jitter: Mutex::new(Random::new(self.seed)),
             draining: Mutex::default(),
+            tried: Mutex::default(),
             configuration: Mutex::new(None),
             slots: threads
                 .map(|thread| Mutex::new(Slot { thread, plugin: None, loaded: env.now() }))

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::builder::Builder;
-use self::threads::Loaded;
 pub(crate) use self::threads::{Core, MOST_ANSWERS};
 pub use self::worker::Worker;
 use crate::clusters::Clusters;
@@ -67,6 +66,10 @@ impl Proxy {
     /// has drained: then what is left of its streams is reset, and it is told that it is done. So it was seen
     /// in Envoy 1.40.0. The configuration that is already in force changes nothing, as Envoy finds the plugin by it.
     ///
+    /// So it finds one that was in force before and is draining: the threads go back to the root contexts they had, which are
+    /// not configured anew and now stay. No configuration is tried by a canary twice, and what one refused once stays
+    /// refused. Both were seen in Envoy 1.40.0.
+    ///
     /// # Errors
     /// If the canary refuses; nothing has changed then.
     pub fn configure(&self, configuration: impl Into<Vec<u8>>) -> Result<(), Refused> {
@@ -79,30 +82,37 @@ impl Proxy {
         if lock(&core.configuration).as_ref() == Some(&configuration) {
             return Ok(());
         }
-        let position = core.env.log_position();
-        let canary = core
-            .load(Thread::Canary, &configuration)
-            .map_err(|why| Refused { why, log: core.env.log_since(position) })?;
-        // Calls that fail inside of Envoy do so before the canary is gone.
-        lock(&canary.vm).deliver();
-        drop(canary);
+        self.try_out(&configuration)?;
         *lock(&core.configuration) = Some(configuration.clone());
         for slot in &core.slots {
             let mut slot = lock(slot);
             let old = slot.plugin.take();
-            let kept = old.as_ref().map(|old| &old.vm).filter(|vm| lock(vm).failed.is_none());
-            let new = match kept {
-                Some(vm) => lock(vm).start(&configuration).map(|root| Loaded { vm: vm.clone(), root }),
-                None => core.load(slot.thread, &configuration),
-            };
+            let new = core.plugin_for(slot.thread, old.as_ref(), &configuration);
             slot.loaded = core.env.now();
             slot.plugin = core.note(slot.thread, new);
             if let Some(old) = old {
                 let until = core.env.now().saturating_add(core.env.settings.drain_time);
-                lock(&core.draining).push((until, old));
+                lock(&core.draining).push((until, slot.thread, old));
             }
         }
         core.env.deliver_posts();
+        Ok(())
+    }
+
+    /// Asks a canary for a configuration, unless one was asked before.
+    fn try_out(&self, configuration: &[u8]) -> Result<(), Refused> {
+        let core = &*self.core;
+        let key = threads::key(configuration);
+        if let Some(tried) = lock(&core.tried).get(&key).cloned() {
+            let refused = |why| Refused { why: format!("{why}, when it was tried before"), log: Vec::new() };
+            return tried.map_err(refused);
+        }
+        let position = core.env.log_position();
+        let canary = core.load(Thread::Canary, configuration);
+        lock(&core.tried).insert(key, canary.as_ref().map(|_| ()).map_err(Clone::clone));
+        let canary = canary.map_err(|why| Refused { why, log: core.env.log_since(position) })?;
+        // Calls that fail inside of Envoy do so before the canary is gone.
+        lock(&canary.vm).deliver();
         Ok(())
     }
 

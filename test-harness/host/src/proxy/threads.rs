@@ -1,5 +1,6 @@
 //! What all handles on a proxy share: what each thread has of the plugin, what drains, and how time moves.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,8 +21,19 @@ pub(crate) struct Core {
     /// The main thread first, then the workers.
     pub(super) slots: Vec<Mutex<Slot>>,
     pub(super) jitter: Mutex<Random>,
-    /// What was replaced, and until when it lives.
-    pub(super) draining: Mutex<Vec<(Duration, Loaded)>>,
+    /// What was replaced, on which thread, and until when it lives.
+    pub(super) draining: Mutex<Vec<(Duration, Thread, Loaded)>>,
+    /// Each configuration that a canary has tried, and why it was refused if it was. Envoy tries none twice, be the answer
+    /// yes or no (`plugin_canary_cache_` in `src/wasm.cc` of proxy-wasm-cpp-host).
+    pub(super) tried: Mutex<BTreeMap<Key, Result<(), String>>>,
+}
+
+/// By what Envoy knows a configuration again: its SHA-256.
+pub(super) type Key = [u8; 32];
+
+pub(super) fn key(configuration: &[u8]) -> Key {
+    let digest = ring::digest::digest(&ring::digest::SHA256, configuration);
+    digest.as_ref().try_into().unwrap_or_default()
 }
 
 /// What one thread has of the plugin.
@@ -38,14 +50,44 @@ pub(super) struct Slot {
 pub(super) struct Loaded {
     pub(super) vm: Arc<Mutex<Vm>>,
     pub(super) root: u32,
+    /// Of the configuration.
+    key: Key,
+}
+
+impl Loaded {
+    fn start(vm: Arc<Mutex<Vm>>, configuration: &[u8]) -> Result<Self, String> {
+        let root = lock(&vm).start(configuration)?;
+        Ok(Self { vm, root, key: key(configuration) })
+    }
 }
 
 impl Core {
     /// A new VM with the plugin in it.
     pub(super) fn load(&self, thread: Thread, configuration: &[u8]) -> Result<Loaded, String> {
         let vm = Vm::new(&self.module, &self.env, thread)?;
-        let root = lock(&vm).start(configuration)?;
-        Ok(Loaded { vm, root })
+        Loaded::start(vm, configuration)
+    }
+
+    /// What a thread has for a configuration: what it still has from when that was in force before, or a new root context
+    /// in the VM that it has, or that in a new VM.
+    pub(super) fn plugin_for(
+        &self,
+        thread: Thread,
+        old: Option<&Loaded>,
+        configuration: &[u8],
+    ) -> Result<Loaded, String> {
+        let key = key(configuration);
+        let is_again = |(_, of, loaded): &mut (Duration, Thread, Loaded)| {
+            *of == thread && loaded.key == key && lock(&loaded.vm).failed.is_none()
+        };
+        let again = lock(&self.draining).extract_if(.., is_again).next();
+        if let Some((.., loaded)) = again {
+            return Ok(loaded);
+        }
+        match old.map(|old| &old.vm).filter(|vm| lock(vm).failed.is_none()) {
+            Some(vm) => Loaded::start(vm.clone(), configuration),
+            None => self.load(thread, configuration),
+        }
     }
 
     /// Moves time step by step, and says how many answers of callouts came on the way. A module that calls out again on
@@ -60,7 +102,7 @@ impl Core {
             self.env.deliver_posts();
             let vms = self.vms();
             let event = vms.iter().filter_map(|(_, vm)| lock(vm).next_event()).min();
-            let drained = lock(&self.draining).iter().map(|(until, _)| *until).min();
+            let drained = lock(&self.draining).iter().map(|(until, ..)| *until).min();
             let next = [event, drained].into_iter().flatten().min();
             let Some(due) = next.filter(|due| *due <= until) else { break };
             if due > self.env.now() {
@@ -74,8 +116,8 @@ impl Core {
                 break;
             }
             self.env.set_now(due);
-            let drained: Vec<_> = lock(&self.draining).extract_if(.., |(until, _)| *until <= due).collect();
-            for (_, old) in drained {
+            let drained: Vec<_> = lock(&self.draining).extract_if(.., |(until, ..)| *until <= due).collect();
+            for (.., old) in drained {
                 lock(&old.vm).drain(old.root);
             }
             for (_, vm) in vms {

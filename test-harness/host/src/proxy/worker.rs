@@ -37,7 +37,7 @@ impl Worker {
         let plugin = self.core.plugin(self.number);
         let open = self.core.env.settings.failure_policy == FailurePolicy::Open;
         match plugin {
-            Some(Loaded { vm, root }) => {
+            Some(Loaded { vm, root, .. }) => {
                 let filtered = {
                     let vm = lock(&vm);
                     !(open && vm.failed.is_some())
