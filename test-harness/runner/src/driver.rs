@@ -139,6 +139,14 @@ pub fn watch(
     Ran { verdict: verdict.unwrap_or_else(Verdict::Error), requests }
 }
 
+/// Why a step cannot be done, with its number if there are several.
+fn told(run: &Run, step: usize, why: &str) -> String {
+    match run.steps.len() {
+        0 | 1 => why.to_owned(),
+        steps => format!("step {step} of {steps}: {why}"),
+    }
+}
+
 fn walk(
     driver: &mut dyn Driver,
     run: &Run,
@@ -154,9 +162,10 @@ fn walk(
     driver.fresh().map_err(|broken| broken.0)?;
     for (step, number_of_step) in run.steps.iter().zip(1..) {
         driver.wait(step.wait);
-        let concrete = step.concrete(number, driver.now().as_secs(), mint)?;
+        let at = |why: String| told(run, number_of_step, &why);
+        let concrete = step.concrete(number, driver.now().as_secs(), mint).map_err(at)?;
         for turn in 1..=step.repeat {
-            let observed = driver.send(&concrete.wire).map_err(|broken| broken.0)?;
+            let observed = driver.send(&concrete.wire).map_err(|broken| at(broken.0))?;
             *requests = requests.saturating_add(1);
             show(&Moment { concrete: &concrete, observed: &observed });
             let problems = judge(&concrete, &observed, target);

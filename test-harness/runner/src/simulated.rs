@@ -94,8 +94,10 @@ impl Simulated {
         for (name, value) in &prepared.secrets {
             builder = builder.variable(name, value);
         }
-        let proxy =
-            builder.clone().start().map_err(|refused| format!("the policy is not taken: {refused}"))?;
+        let proxy = builder
+            .clone()
+            .start()
+            .map_err(|refused| said("the policy is not taken", &refused.to_string()))?;
         Ok(Self { builder, proxy, settings, sent: 0, broken: false, between: Vec::new() })
     }
 
@@ -152,7 +154,8 @@ impl Driver for Simulated {
         if self.broken {
             let now = self.proxy.now();
             let started = self.builder.clone().now(now).start();
-            self.proxy = started.map_err(|refused| Broken(format!("the policy is not taken: {refused}")))?;
+            self.proxy =
+                started.map_err(|refused| Broken(said("the policy is not taken", &refused.to_string())))?;
             self.broken = false;
         }
         self.sent = 0;
@@ -195,7 +198,7 @@ impl Driver for Simulated {
         let failure = (0..WORKERS).find_map(|number| self.proxy.worker(number).failure());
         if let Some(failure) = failure {
             self.broken = true;
-            return Err(Broken(format!("the module broke: {failure}")));
+            return Err(Broken(said("the module broke", &failure)));
         }
         if let Some((function, nth)) = idle {
             let often = nth.map(|nth| format!(" {nth} times")).unwrap_or_default();
@@ -212,6 +215,11 @@ impl Driver for Simulated {
         (observed.reason, observed.detail) = told.unzip();
         Ok(observed)
     }
+}
+
+/// What the host says of a module, without its advice to whoever starts a proxy: nobody chooses the limit here.
+fn said(what: &str, why: &str) -> String {
+    format!("{what}: {}", why.replace("; raise the limit if it needs more", ""))
 }
 
 /// Sends a request whose client goes away after some pieces of the body.

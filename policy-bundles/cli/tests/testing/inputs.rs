@@ -148,6 +148,11 @@ fn a_newcomer_is_told_what_to_do() {
         let output = bartizan(&[&directory, "--native"]);
         assert!(out(&output).contains(told), "{told}: {}", out(&output));
     }
+    let late =
+        "bundle: ..\ncases:\n  - {name: a, expect: route-unknown, steps: [{}, {request: {token: {}}}]}\n";
+    write(&root.join("tests/b.cases.yaml"), late);
+    let text = out(&bartizan(&[&directory, "--native"]));
+    assert!(text.contains("b.cases.yaml:3: a\n  step 2 of 2: the bundle has no issuer"), "{text}");
     // What is wrong with a bundle is told once, and where.
     write(&root.join("tests/b.cases.yaml"), &format!("bundle: ..\ncases:\n{GOOD}"));
     write(&root.join("bundle.yaml"), "routes: [\n");
@@ -155,4 +160,64 @@ fn a_newcomer_is_told_what_to_do() {
     assert_eq!(text.matches(&format!("the bundle in {directory} does not compile:")).count(), 2, "{text}");
     assert!(text.contains("healthy, and 1 case more"), "{text}");
     assert!(text.contains("--> bundle.yaml:1:10"), "{text}");
+}
+
+/// A module that is proxy-wasm and nothing else.
+fn module(start: &str, request: &str, imports: &str) -> Vec<u8> {
+    let text = format!(
+        "(module {imports}
+          (memory (export \"memory\") 1)
+          (func (export \"proxy_abi_version_0_2_1\"))
+          (func (export \"proxy_on_memory_allocate\") (param i32) (result i32) (i32.const 1024))
+          (func (export \"proxy_on_context_create\") (param i32 i32))
+          (func (export \"proxy_on_vm_start\") (param i32 i32) (result i32) {start} (i32.const 1))
+          (func (export \"proxy_on_configure\") (param i32 i32) (result i32) (i32.const 1))
+          (func (export \"proxy_on_request_headers\") (param i32 i32 i32) (result i32) {request} (i32.const 0)))"
+    );
+    wat::parse_str(text).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn a_module_that_misbehaves_is_an_error_and_not_a_hang() {
+    let directory = small("misbehaves", GOOD);
+    let file = Path::new(&directory).join("m.wasm");
+    let endless = "it ran for more than 2000000000 units of fuel and may never return\n";
+    let trap = "wasm trap: wasm `unreachable` instruction executed\n";
+    for (start, request, imports, told) in [
+        (
+            "",
+            "(loop $l (br $l))",
+            "",
+            format!("  the module broke: `proxy_on_request_headers` failed: {endless}"),
+        ),
+        (
+            "(loop $l (br $l))",
+            "",
+            "",
+            format!("  the policy is not taken: `proxy_on_vm_start` failed: {endless}"),
+        ),
+        ("", "unreachable", "", format!("  the module broke: `proxy_on_request_headers` failed: {trap}")),
+        ("unreachable", "", "", format!("  the policy is not taken: `proxy_on_vm_start` failed: {trap}")),
+        (
+            "",
+            "",
+            "(import \"env\" \"proxy_dance\" (func))",
+            "m.wasm: the module imports what no host".to_owned(),
+        ),
+    ] {
+        std::fs::write(&file, module(start, request, imports)).unwrap_or_else(|e| panic!("{e}"));
+        let output = bartizan(&[&directory, "--module", &file.display().to_string()]);
+        let text = out(&output) + &err(&output);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(&told), "{told}: {text}");
+    }
+    // One that lets everything through is not the engine that explains.
+    std::fs::write(&file, module("", "", "")).unwrap_or_else(|e| panic!("{e}"));
+    let output = bartizan(&[&directory, "--module", &file.display().to_string()]);
+    assert_eq!(output.status.code(), Some(1), "{}", out(&output));
+    assert!(
+        out(&output).contains("note      the engine in this command decides otherwise"),
+        "{}",
+        out(&output)
+    );
 }

@@ -11,7 +11,7 @@ fn no_answer_is_told_with_its_reason() {
     let output = bartizan(&[&small("no-answer", case), "--module", &module]);
     assert_eq!(output.status.code(), Some(1), "{}{}", out(&output), err(&output));
     assert!(out(&output).contains("got       no answer: "), "{}", out(&output));
-    assert!(out(&output).contains("decision  not explained: the engine alone"), "{}", out(&output));
+    assert!(out(&output).contains("note      not explained: the engine alone"), "{}", out(&output));
 }
 
 #[test]

@@ -32,7 +32,8 @@ pub struct Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.why)?;
-        for line in self.log.iter().filter(|line| line.level >= LogLevel::Warn) {
+        // Why a module stopped stands in the log too.
+        for line in self.log.iter().filter(|line| line.level >= LogLevel::Warn && line.message != self.why) {
             write!(f, "; {}", line.message)?;
         }
         Ok(())

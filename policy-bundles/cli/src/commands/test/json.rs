@@ -95,6 +95,6 @@ fn failure(failed: &Failed) -> Value {
             .map(|[room, at, what]| json!({"room": room, "at": at, "what": what}))
             .collect::<Vec<_>>(),
         "refusal": failed.refusal,
-        "unexplained": failed.unexplained,
+        "remark": failed.remark,
     })
 }

@@ -107,7 +107,7 @@ fn told(failed: &Failed, replay: &str) -> String {
     lines.extend(failed.request.iter().cloned());
     lines.extend(failed.problems.iter().cloned());
     lines.extend(failed.considered.iter().map(|[room, at, what]| format!("{room}: {at} {what}")));
-    lines.extend(failed.unexplained.iter().map(|why| format!("decision: {why}")));
+    lines.extend(failed.remark.iter().map(|remark| format!("note: {remark}")));
     lines.extend(failed.refusal.iter().map(|told| format!("refused: {told}")));
     lines.push(format!("replay: {replay}"));
     lines.join("\n")

@@ -79,12 +79,15 @@ pub(super) struct Failed {
     pub(super) considered: Vec<[String; 3]>,
     /// What the engine tells operators of the refusal.
     pub(super) refusal: Vec<String>,
-    /// Why nothing is known of what the engine considered.
-    pub(super) unexplained: Option<&'static str>,
+    /// What to know of what the engine considered, if it is not what happened.
+    pub(super) remark: Option<&'static str>,
 }
 
 /// Whoever explains is the engine alone.
 const UNEXPLAINED: &str = "not explained: the engine alone, which explains, sees no call fail and no client leave, as it is here or before";
+
+/// Natively there is one decision, and where the case ran another one.
+const UNLIKE: &str = "the engine in this command decides otherwise than the module: is that of another version? else it is a fault to report";
 
 /// How many cases came to what.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -240,6 +243,15 @@ impl Failed {
             Some(seen) => format!("upstream saw {} {}", seen.method, String::from_utf8_lossy(&seen.path)),
             None => "upstream saw nothing".to_owned(),
         };
+        let natively = explanation
+            .as_ref()
+            .map(|explanation| explanation.refusal.as_ref().map_or("allow", |refusal| refusal.reason.code()));
+        let here = reason.or(observed.upstream.as_ref().map(|_| "allow"));
+        let remark = match (natively, here) {
+            (None, _) => Some(UNEXPLAINED),
+            (Some(natively), Some(here)) if natively != here => Some(UNLIKE),
+            _ => None,
+        };
         let refusal = explanation.as_ref().and_then(|explanation| explanation.refusal.as_ref());
         let mut told: Vec<String> = refusal
             .map(|refusal| format!("{}: {}", refusal.reason.code(), refusal.detail))
@@ -259,7 +271,7 @@ impl Failed {
                 .map(|c| [c.room.name().to_owned(), home.place(&c.at), c.what.clone()])
                 .collect(),
             refusal: told,
-            unexplained: explanation.is_none().then_some(UNEXPLAINED),
+            remark,
         }
     }
 }

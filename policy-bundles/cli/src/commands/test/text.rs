@@ -107,13 +107,13 @@ fn failure(out: &mut String, results: &Results, case: &CaseResult, failed: &Fail
         line(head, &format!("{room:14} {at:width$}  {what}"));
         head = "";
     }
-    if let Some(why) = failed.unexplained {
-        line("decision", why);
-    }
     let mut head = "refused";
     for told in &failed.refusal {
         line(head, told);
         head = "";
+    }
+    if let Some(remark) = failed.remark {
+        line("note", remark);
     }
     line("replay", &results.replay(case));
 }
