@@ -196,6 +196,22 @@ pub(super) fn written(case: &Map<String, Value>) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether each header that is null takes a default away.
+pub(super) fn removals(base: &Map<String, Value>, over: &Map<String, Value>) -> Result<(), String> {
+    let below = object(base.get("headers"));
+    let taken =
+        |name: &str| below.iter().any(|(known, value)| known.eq_ignore_ascii_case(name) && !value.is_null());
+    match object(over.get("headers")).iter().find(|(name, value)| value.is_null() && !taken(name)) {
+        Some((name, _)) => {
+            let meant = nearest(name, below.keys().map(String::as_str));
+            let remedy =
+                meant.map_or_else(|| "take it away".into(), |meant| format!("did you mean `{meant}`?"));
+            Err(format!("request.headers: `{name}` is null, and there is no default to take away; {remedy}"))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Whether each token is put somewhere: those of the case in any step of any row, those of a step in that step.
 pub(super) fn tokens(case: &Map<String, Value>, runs: &[Run]) -> Result<(), String> {
     let used =
@@ -346,6 +362,23 @@ mod tests {
             "request: {token: {claims: {sub: null}, header: {kid: null}}}",
             "request: {body: {json: '${b}'}}, rows: [{b: null}]",
             "expect: {headers: {x-a: null}, upstream: {headers: {x-a: null}}}",
+        ] {
+            assert_eq!(said(case), "nothing", "{case}");
+        }
+    }
+
+    #[test]
+    fn only_a_default_can_be_taken_away() {
+        assert!(said("request: {headers: {x-b: null}}").ends_with("did you mean `x-d`?"));
+        assert!(said("request: {headers: {accept: null}}").contains("take it away"));
+        assert!(
+            said("request: {headers: {x-d: null}}, steps: [{request: {headers: {X-D: null}}}]")
+                .contains("`X-D`")
+        );
+        for case in [
+            "request: {headers: {X-D: null}}",
+            "request: {headers: {x-a: a}}, steps: [{request: {headers: {X-A: null}}}]",
+            "request: {headers: {x-b: '${b}'}}, rows: [{b: 1}, {b: null}]",
         ] {
             assert_eq!(said(case), "nothing", "{case}");
         }

@@ -207,7 +207,9 @@ pub(crate) fn expand(
 ) -> Result<Vec<Run>, CaseError> {
     let problem = |what: String| CaseError::new(format!("{file}: {}", case.name), what);
     check::written(&object(Some(written))).map_err(problem)?;
-    let base = merge(defaults, &object(written.get("request")));
+    let request = object(written.get("request"));
+    check::removals(defaults, &request).map_err(problem)?;
+    let base = merge(defaults, &request);
     let expect = written.get("expect").cloned().unwrap_or_else(|| json!("allow"));
     if !case.rows.is_empty() && !case.steps.is_empty() {
         return Err(problem("rows and steps at once: write the steps out".into()));
@@ -219,7 +221,9 @@ pub(crate) fn expand(
         let mut steps = Vec::new();
         for (step, value) in case.steps.iter().zip(written) {
             let wait = step.wait.as_deref().map_or(Ok(Duration::ZERO), duration).map_err(problem)?;
-            let request = merge(&base, &object(value.get("request")));
+            let request = object(value.get("request"));
+            check::removals(&base, &request).map_err(problem)?;
+            let request = merge(&base, &request);
             let expect = value.get("expect").cloned().unwrap_or_else(|| expect.clone());
             steps.push(RunStep { repeat: step.repeat.get(), wait, request, expect });
         }

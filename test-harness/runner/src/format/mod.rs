@@ -147,6 +147,7 @@ pub enum State {
 #[serde(deny_unknown_fields)]
 pub struct Case {
     /// What is shown, as a sentence; unique in the file.
+    #[schemars(length(min = 1))]
     pub name: String,
     /// For an allowing case: the name of the refusing case that differs least from it.
     #[serde(default)]
@@ -162,9 +163,11 @@ pub struct Case {
     pub expect: Expect,
     /// Runs the case once for each row, `${name}` replaced by the row's value.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub rows: Vec<Row>,
     /// Several requests one after the other, instead of one.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub steps: Vec<Step>,
 }
 
