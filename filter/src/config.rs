@@ -1,5 +1,6 @@
-//! The plugin configuration: settings of this deployment, and the plan.
+//! The plugin configuration: settings of this deployment, and the policy, as a plan or as a signed artifact with its trust.
 
+use bartizan_engine::envelope::trust::TrustPlan;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -12,6 +13,11 @@ pub(crate) struct Configuration<'a> {
     /// Kept as text: the engine looks at its version before it looks at anything else.
     #[serde(borrow)]
     pub(crate) plan: Option<&'a RawValue>,
+    /// A signed artifact, in the place of a plan.
+    #[serde(borrow)]
+    pub(crate) bundle: Option<&'a RawValue>,
+    /// Whose signatures count.
+    pub(crate) trust: Option<TrustPlan>,
 }
 
 /// What the policy cannot know: how Envoy was set up.

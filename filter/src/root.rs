@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 
+use bartizan_engine::envelope::{self, Kind, Trust};
 use bartizan_engine::host::{Host, Loaded, Stored};
 use bartizan_engine::pipeline::{Engine, Surroundings};
 use bartizan_engine::plan::Plan;
@@ -81,50 +82,27 @@ impl RootContext for Root {
         self.counters = Some(Counters::of_vm());
         let first = is_first();
         match configure(size) {
-            Ok(Some(active)) => {
-                {
-                    let engine = active.engine.borrow();
-                    let by = match active.signatures {
-                        Signatures::Host => "the proxy",
-                        Signatures::Wasm => "the filter",
-                    };
-                    host::log(
-                        Level::Info,
-                        &format!(
-                            "bartizan: bundle `{}` revision {} is in force, signatures are checked by {by}",
-                            engine.name(),
-                            engine.revision()
-                        ),
-                    );
-                }
+            Ok((active, policy)) => {
+                let by = match active.signatures {
+                    Signatures::Host => "the proxy",
+                    Signatures::Wasm => "the filter",
+                };
+                let text = format!("bartizan: {policy} is in force, tokens are checked by {by}");
+                host::log(Level::Info, &text);
                 self.active = Some(Rc::new(active));
                 true
             }
-            Ok(None) => {
-                host::log(
-                    Level::Error,
-                    "bartizan: there is no `plan` in the plugin configuration, so every request is refused; \
-                     put the output of `bartizan build --inline` there",
-                );
-                self.active = None;
-                true
-            }
             // Whatever was in force stays in force; Envoy refuses the configuration.
-            Err(Problem::Configuration(problem)) if first => {
-                host::log(
-                    Level::Error,
-                    &format!("bartizan: the plugin configuration cannot be used: {problem}"),
-                );
+            Err(Problem::Everywhere(problem)) if first => {
+                let text = format!("bartizan: the plugin configuration cannot be used: {problem}");
+                host::log(Level::Error, &text);
                 false
             }
-            Err(Problem::Configuration(problem) | Problem::Proxy(problem)) => {
-                host::log(
-                    Level::Error,
-                    &format!(
-                        "bartizan: the plugin configuration cannot be used here, so every request is refused \
-                         until there is another: {problem}"
-                    ),
+            Err(Problem::Everywhere(problem) | Problem::Here(problem)) => {
+                let text = format!(
+                    "bartizan: every request is refused until there is another plugin configuration: {problem}"
                 );
+                host::log(Level::Error, &text);
                 self.active = None;
                 true
             }
@@ -157,29 +135,36 @@ fn is_first() -> bool {
 ///
 /// What is left: a proxy that does not give the canary the configuration at all, which is then not judged, and is one that
 /// cannot be used, and a worker that is new.
+///
+/// What depends on the time is no reason to refuse either: a VM that comes back after a failure is new, and may find
+/// expired what the canary did not.
 enum Problem {
-    /// Every VM finds this.
-    Configuration(String),
-    /// The proxy failed in this VM.
-    Proxy(String),
+    /// Every VM finds this, at any time.
+    Everywhere(String),
+    /// The proxy failed in this VM, or it is too early or too late.
+    Here(String),
 }
 
 impl From<String> for Problem {
     fn from(problem: String) -> Self {
-        Self::Configuration(problem)
+        Self::Everywhere(problem)
     }
 }
 
-fn configure(size: usize) -> Result<Option<Active>, Problem> {
+const NO_POLICY: &str =
+    "there is neither a `plan` nor a `bundle` in it; put the output of `bartizan build --inline` there";
+
+/// What is to be in force, and what to call it.
+fn configure(size: usize) -> Result<(Active, String), Problem> {
     if size == 0 {
-        return Ok(None);
+        return Err(Problem::Here(NO_POLICY.into()));
     }
     let bytes = host::buffer(Buffer::PluginConfiguration, size)
-        .map_err(|status| Problem::Proxy(format!("it cannot be read (status {})", status.0)))?;
-    let configuration: Configuration<'_> = serde_json::from_slice(&bytes)
-        .map_err(|e| format!("{e}; it is JSON with `plan` and `settings`, see `bartizan build --inline`"))?;
-    let Some(plan) = configuration.plan else { return Ok(None) };
-    let plan = Plan::parse(plan.get().as_bytes()).map_err(|e| format!("plan: {e}"))?;
+        .map_err(|status| Problem::Here(format!("it cannot be read (status {})", status.0)))?;
+    let configuration: Configuration<'_> = serde_json::from_slice(&bytes).map_err(|e| {
+        format!("{e}; it is JSON with `settings` and `plan`, or `bundle` and `trust`, see `bartizan build --inline`")
+    })?;
+    let (plan, vouched) = policy(&configuration)?;
     let settings = configuration.settings;
     let signatures = match settings.signatures {
         SignatureSetting::Wasm => Signatures::Wasm,
@@ -190,8 +175,8 @@ fn configure(size: usize) -> Result<Option<Active>, Problem> {
                            set `auto` to fall back to the filter's own";
             // A function that is missing is missing everywhere; what else it answers may be otherwise elsewhere.
             return Err(match host::foreign("verify_signature", &[]) {
-                Err(Status::NOT_FOUND) => Problem::Configuration(problem.into()),
-                _ => Problem::Proxy(problem.into()),
+                Err(Status::NOT_FOUND) => Problem::Everywhere(problem.into()),
+                _ => Problem::Here(problem.into()),
             });
         }
     };
@@ -205,8 +190,45 @@ fn configure(size: usize) -> Result<Option<Active>, Problem> {
         peer_appended: settings.peer_appended,
     };
     let engine = Engine::load(plan, &surroundings).map_err(|e| format!("plan: {e}"))?;
-    seed.map_err(Problem::Proxy)?;
-    Ok(Some(Active { engine: RefCell::new(engine), hold_headers: settings.hold_headers, signatures }))
+    seed.map_err(Problem::Here)?;
+    let policy = format!("bundle `{}` revision {}{vouched}", engine.name(), engine.revision());
+    Ok((Active { engine: RefCell::new(engine), hold_headers: settings.hold_headers, signatures }, policy))
+}
+
+/// The plan, and who vouches for it.
+fn policy(configuration: &Configuration<'_>) -> Result<(Plan, String), Problem> {
+    match (configuration.plan, configuration.bundle, &configuration.trust) {
+        (Some(plan), None, None) => {
+            let plan = Plan::parse(plan.get().as_bytes()).map_err(|e| format!("plan: {e}"))?;
+            Ok((plan, String::new()))
+        }
+        (None, Some(bundle), Some(trust)) => {
+            let trust = Trust::load(trust).map_err(|e| format!("trust: {e}"))?;
+            let nanoseconds = host::now()
+                .map_err(|status| Problem::Here(format!("the time cannot be read (status {})", status.0)))?;
+            // Nothing is in force that it must follow: an operator who writes another configuration may go back.
+            let admitted =
+                envelope::admit(bundle.get().as_bytes(), &trust, nanoseconds / 1_000_000_000, None);
+            let admitted = admitted.map_err(|refused| {
+                let problem = format!("bundle: {refused}; {}", refused.kind.remedy());
+                match refused.kind {
+                    Kind::NotYetValid | Kind::Expired => Problem::Here(problem),
+                    _ => Problem::Everywhere(problem),
+                }
+            })?;
+            let vouched = format!(", signed by {},", admitted.signers().join(" and "));
+            Ok((admitted.into_plan(), vouched))
+        }
+        (None, None, None) => Err(Problem::Here(NO_POLICY.into())),
+        (Some(_), Some(_), _) => Err("`plan` and `bundle` are both there; give one of them".to_owned())?,
+        (None, Some(_), None) => {
+            Err("`bundle` is there without `trust`; say in `trust` whose signatures count".to_owned())?
+        }
+        (_, None, Some(_)) => {
+            Err("`trust` is there without `bundle`; a plan is not signed, put the artifact into `bundle`"
+                .to_owned())?
+        }
+    }
 }
 
 /// The seed all workers share. Whoever comes first makes it up: creating a slot is atomic, and who loses

@@ -126,6 +126,19 @@ fn an_artifact_is_built_signed_and_verified() {
         assert_eq!(refused["kind"], kind, "{refused:#}");
         assert!(scratch.ends(1, &format!("verify {arguments}")).contains("= help: "));
     }
+    // The configuration that it prints holds what was verified, and the trust that it was verified with.
+    let text =
+        scratch.ends(0, "verify both.bundle --trust a.pub b.pub --threshold 2 --inline --signatures wasm");
+    let inline: Value = serde_json::from_str(&text).unwrap_or_default();
+    assert_eq!(Some(&inline["bundle"]), serde_json::from_slice(&scratch.read("both.bundle")).ok().as_ref());
+    assert_eq!(
+        (&inline["trust"]["threshold"], &inline["settings"]["signatures"]),
+        (&2.into(), &"wasm".into())
+    );
+    assert!(inline["plan"].is_null());
+    let envoy = scratch.ends(0, "verify both.bundle --trust a.pub --inline=envoy");
+    assert!(envoy.contains("vm_id: bartizan-edge") && envoy.contains("\"trust\":"), "{envoy}");
+    scratch.ends(1, "verify edge.bundle --trust b.pub --inline");
     // What is wrong with the trust is not a refusal of the artifact.
     assert!(scratch.ends(1, "verify both.bundle --trust a.key").contains("a.key: holds a private key"));
     assert!(scratch.ends(1, "verify both.bundle --trust a.pub a.pub").contains("the same key again"));

@@ -8,6 +8,7 @@
 //! The suites need `dist/bartizan.wasm` and are a program for that reason, `bartizan-adversary`: a test without the module
 //! would have to pass or fail for no reason of its own. `make test` and `make e2e` build the module and then run it.
 
+pub mod artifacts;
 pub mod disconnects;
 pub mod faults;
 pub mod kinds;

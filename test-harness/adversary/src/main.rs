@@ -8,7 +8,9 @@ use anyhow::{Context as _, Result, anyhow};
 use bartizan_adversary::faults::{self, Setup};
 use bartizan_adversary::kinds::Kind;
 use bartizan_adversary::races::{self, Races};
-use bartizan_adversary::{disconnects, kinds, load, memory, module, policy, reloads, start, traps, updates};
+use bartizan_adversary::{
+    artifacts, disconnects, kinds, load, memory, module, policy, reloads, start, traps, updates,
+};
 use bartizan_host::{Module, Status};
 use clap::{Parser, Subcommand};
 
@@ -46,6 +48,8 @@ enum Command {
     },
     /// Each host call fails in turn while a policy is loaded; no worker is left without one.
     Updates,
+    /// Signed artifacts, good and bad, in an update and at the start.
+    Artifacts,
     /// Clients and upstreams go away between any two frames.
     Disconnects {
         /// How many streams.
@@ -119,6 +123,7 @@ fn execute(command: Command) -> Result<()> {
             drawn_faults(&module, seeds.range())
         }
         Command::Updates => update(&module, &Status::ALL),
+        Command::Artifacts => sign(&module),
         Command::Disconnects { streams } => disconnect(&module, streams),
         Command::Reloads { updates, seed } => {
             reload(&module, usize::try_from(updates)?, seed)?;
@@ -132,6 +137,7 @@ fn execute(command: Command) -> Result<()> {
             each_fault(&module, &FEW)?;
             drawn_faults(&module, 0..3_000)?;
             update(&module, &[Status::NotFound, Status::InternalFailure])?;
+            sign(&module)?;
             disconnect(&module, 10_000)?;
             reload(&module, 1_000, 1)?;
             trap(&module, 20)?;
@@ -143,6 +149,7 @@ fn execute(command: Command) -> Result<()> {
             each_fault(&module, &Status::ALL)?;
             drawn_faults(&module, 0..20_000)?;
             update(&module, &Status::ALL)?;
+            sign(&module)?;
             disconnect(&module, 20_000)?;
             reload(&module, 2_000, 1)?;
             trap(&module, 100)?;
@@ -153,6 +160,12 @@ fn execute(command: Command) -> Result<()> {
 
 fn starts(module: &Module) -> Result<()> {
     println!("{}", start::run(module, &policy::library("iot-gateway")?)?);
+    Ok(())
+}
+
+fn sign(module: &Module) -> Result<()> {
+    let started = Instant::now();
+    println!("{}, in {}", artifacts::run(module)?, since(started));
     Ok(())
 }
 

@@ -11,10 +11,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use bartizan_host::{Module, Outcome, Proxy, Request, Status, Thread};
 use serde_json::json;
 
+use crate::artifacts;
 use crate::policy::{Policy, anew};
 
 /// Workers.
-const WORKERS: usize = 2;
+pub(crate) const WORKERS: usize = 2;
 
 /// Of a function that is called more often, only so many calls fail in turn.
 const CALLS: u64 = 24;
@@ -68,6 +69,15 @@ fn unusable(good: &str) -> [String; 3] {
     ]
 }
 
+/// Artifacts that no VM can use: by nobody, by too few, for nobody.
+fn badly_signed(good: &str) -> [String; 3] {
+    [
+        good.replace(r#""sig":""#, r#""sig":"AAAA"#),
+        good.replace(r#""threshold":2"#, r#""threshold":3"#),
+        good.replace(r#""trust""#, r#""trusted""#),
+    ]
+}
+
 /// Lets each call fail in turn, with each of these statuses.
 ///
 /// # Errors
@@ -75,15 +85,23 @@ fn unusable(good: &str) -> [String; 3] {
 pub fn run(module: &Module, statuses: &[Status]) -> Result<Tally> {
     let mut tally = Tally::default();
     for signatures in ["auto", "host"] {
-        run_with(module, statuses, signatures, &mut tally)
+        let policies = [marked("p0", signatures)?, marked("p1", signatures)?];
+        run_with(module, statuses, &policies, &unusable, &mut tally)
             .with_context(|| format!("with `signatures: {signatures}`"))?;
     }
+    let signed = [artifacts::configuration("p0", "auto")?, artifacts::configuration("p1", "auto")?];
+    run_with(module, statuses, &signed, &badly_signed, &mut tally).context("with signed artifacts")?;
     Ok(tally)
 }
 
-fn run_with(module: &Module, statuses: &[Status], signatures: &str, tally: &mut Tally) -> Result<()> {
+fn run_with(
+    module: &Module,
+    statuses: &[Status],
+    good: &[String; 2],
+    unusable: &dyn Fn(&str) -> [String; 3],
+    tally: &mut Tally,
+) -> Result<()> {
     let marks = ["p0", "p1"];
-    let good = marks.into_iter().map(|mark| marked(mark, signatures)).collect::<Result<Vec<_>>>()?;
     let configuration = |mark: usize| good.get(mark).map(String::as_str).context("there are two policies");
     let builder = Proxy::builder(module).variable("A", "0123456789abcdef0123456789abcdef").workers(WORKERS);
     let builder =
@@ -166,7 +184,7 @@ fn run_with(module: &Module, statuses: &[Status], signatures: &str, tally: &mut 
 }
 
 /// Checks that each worker is guarded by a policy, and gives how many refuse everything, where that may be.
-fn guarded(proxy: &Proxy, mark: &str, may_be_closed: bool) -> Result<usize> {
+pub(crate) fn guarded(proxy: &Proxy, mark: &str, may_be_closed: bool) -> Result<usize> {
     let mut closed = 0;
     for number in 0..WORKERS {
         let worker = proxy.worker(number);

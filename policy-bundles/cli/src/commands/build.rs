@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use bartizan_compiler::{Compiled, artifact, canonical, compile_dir, render};
-use bartizan_engine::authentication::plan::KeySource;
 use bartizan_engine::envelope::payload::MAX_NUMBER;
 use bartizan_engine::plan::Plan;
-use clap::{ArgAction, Args, ValueEnum};
-use serde_json::{Value, json};
+use clap::Args;
 
 use super::check::summary;
+use super::inline::Deployment;
 use crate::files;
 use crate::output::{Failure, Format, Outcome, Screen};
 
@@ -45,47 +44,11 @@ pub(crate) struct Build {
     /// Gives the plan alone, as canonical JSON, instead of an artifact.
     #[arg(long, conflicts_with = "inline")]
     plan: bool,
-    /// Gives the plugin configuration with the plan in it, instead of an artifact.
-    #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "json")]
-    inline: Option<Inline>,
-    /// Whether Envoy's plugin configuration has `allow_on_headers_stop_iteration: true`. Say `false` for
-    /// hosts that cannot set it (Istio's WasmPlugin alone): then headers go upstream before the body is judged.
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, requires = "inline")]
-    hold_headers: bool,
-    /// Whose code checks RSA and ECDSA signatures.
-    #[arg(long, value_enum, default_value_t = Signatures::Auto, requires = "inline")]
-    signatures: Signatures,
+    #[command(flatten)]
+    deployment: Deployment,
     /// The form of diagnostics.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Inline {
-    /// The plugin configuration as JSON.
-    Json,
-    /// An entry of `http_filters` as YAML.
-    Envoy,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Signatures {
-    /// The proxy's, if they pass a self-test; else the filter's own.
-    Auto,
-    /// The proxy's, or none at all.
-    Host,
-    /// The filter's own.
-    Wasm,
-}
-
-impl Signatures {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Host => "host",
-            Self::Wasm => "wasm",
-        }
-    }
 }
 
 pub(crate) fn run(build: &Build, screen: &Screen) -> Result<Outcome, Failure> {
@@ -116,7 +79,7 @@ pub(crate) fn run(build: &Build, screen: &Screen) -> Result<Outcome, Failure> {
     files::write(output, text.as_bytes())?;
     let (place, name, revision) = (output.display(), &plan.name, plan.revision);
     screen.err(&format!("built {place}: bundle `{name}` revision {revision}, {} bytes\n", text.len()));
-    if !build.plan && build.inline.is_none() {
+    if !build.plan && build.deployment.inline.is_none() {
         screen.err(&format!("next: bartizan sign {place} --key KEY\n"));
     }
     Ok(Outcome::Fine)
@@ -124,7 +87,7 @@ pub(crate) fn run(build: &Build, screen: &Screen) -> Result<Outcome, Failure> {
 
 /// What was asked for, or why this bundle cannot be that.
 fn built(build: &Build, compiled: &Compiled, plan: &Plan) -> Result<Result<String, String>, Failure> {
-    if !build.plan && build.inline.is_none() {
+    if !build.plan && build.deployment.inline.is_none() {
         let payload = artifact::payload(compiled, None, build.by.as_deref());
         let bytes = payload.and_then(|payload| artifact::envelope(&payload, &[]));
         // An envelope is ASCII.
@@ -132,50 +95,8 @@ fn built(build: &Build, compiled: &Compiled, plan: &Plan) -> Result<Result<Strin
     }
     let value =
         serde_json::to_value(plan).map_err(|e| Failure::new(format!("the plan cannot be written: {e}")))?;
-    let Some(inline) = build.inline else {
+    if build.plan {
         return Ok(Ok(format!("{}\n", canonical::json(&value))));
-    };
-    let settings = json!({"hold_headers": build.hold_headers, "signatures": build.signatures.word()});
-    let configuration = canonical::json(&json!({"plan": value, "settings": settings}));
-    Ok(Ok(match inline {
-        Inline::Json => format!("{configuration}\n"),
-        Inline::Envoy => envoy(plan, &configuration, build.hold_headers),
-    }))
-}
-
-/// An entry of `http_filters`. The choices in it are explained in envoy/standalone/envoy.yaml.
-fn envoy(plan: &Plan, configuration: &str, hold_headers: bool) -> String {
-    let secrets: Vec<Value> = plan
-        .authentication
-        .jwt
-        .iter()
-        .filter_map(|jwt| match &jwt.keys {
-            KeySource::Secret { env } => Some(Value::from(env.as_str())),
-            KeySource::Jwks(_) => None,
-        })
-        .collect();
-    let secrets = canonical::json(&Value::Array(secrets));
-    // In single quotes YAML reads everything as it stands but the quote itself.
-    let quoted = configuration.replace('\'', "''");
-    format!(
-        "- name: bartizan
-  typed_config:
-    \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
-    config:
-      name: bartizan
-      root_id: bartizan
-      failure_policy: FAIL_RELOAD
-      reload_config: {{backoff: {{base_interval: 1s, max_interval: 10s}}}}
-      allow_on_headers_stop_iteration: {hold_headers}
-      vm_config:
-        vm_id: bartizan-{name}
-        runtime: envoy.wasm.runtime.v8
-        code: {{local: {{filename: /etc/envoy/bartizan.wasm}}}}
-        environment_variables: {{host_env_keys: {secrets}}}
-      configuration:
-        \"@type\": type.googleapis.com/google.protobuf.StringValue
-        value: '{quoted}'
-",
-        name = plan.name,
-    )
+    }
+    Ok(Ok(build.deployment.configuration(plan, &[("plan", value)])))
 }

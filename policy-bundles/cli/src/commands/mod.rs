@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod init;
+mod inline;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod reasons;

@@ -12,6 +12,7 @@ use bartizan_spec::time::Moment;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::inline::Deployment;
 use crate::files;
 use crate::output::{Failure, Format, Outcome, Screen, paint};
 
@@ -21,6 +22,7 @@ Examples:
   bartizan verify edge.bundle --trust a.pub b.pub c.pub --threshold 2 --name edge
   bartizan verify new.bundle --trust release.pub --over current.bundle    may it follow what is in force?
   bartizan verify edge.bundle --trust release.pub --at 2027-01-31T12:00:00Z
+  bartizan verify edge.bundle --trust release.pub --inline       the plugin configuration, with this trust
 
 Every refusal has a kind that never changes its meaning; docs/bundles.md lists them.
 
@@ -48,6 +50,8 @@ pub(crate) struct Verify {
     /// The artifact that is in force: an older revision is refused, and so is the same with another content.
     #[arg(long, value_name = "ARTIFACT")]
     over: Option<PathBuf>,
+    #[command(flatten)]
+    deployment: Deployment,
     /// The form of the report.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -81,6 +85,10 @@ pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<Outcome, Failure> 
         Ok(admitted)
     });
     match judged {
+        Ok(admitted) if verify.deployment.inline.is_some() => {
+            screen.out(&inlined(&bytes, &admitted, &plan, verify)?)?;
+            Ok(Outcome::Fine)
+        }
         Ok(admitted) => {
             let signers = signers(&admitted, &verify.trust, &plan);
             screen.out(&accepted(&place, &admitted, &signers, verify, screen))?;
@@ -91,6 +99,23 @@ pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<Outcome, Failure> 
             Ok(Outcome::Problems)
         }
     }
+}
+
+/// The plugin configuration with the artifact and this trust in it.
+fn inlined(
+    artifact: &[u8],
+    admitted: &Admitted,
+    trust: &TrustPlan,
+    verify: &Verify,
+) -> Result<String, Failure> {
+    let value = |result: serde_json::Result<Value>| {
+        result.map_err(|error| Failure::new(format!("the configuration cannot be written: {error}")))
+    };
+    let policy = [
+        ("bundle", value(serde_json::from_slice(artifact))?),
+        ("trust", value(serde_json::to_value(trust))?),
+    ];
+    Ok(verify.deployment.configuration(admitted.plan(), &policy))
 }
 
 fn now() -> u64 {
