@@ -10,7 +10,8 @@ use std::marker::PhantomData;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
 use super::refused::{Kind, Refused};
@@ -55,6 +56,9 @@ struct Outer<'e> {
     signatures: Signatures<'e>,
 }
 
+/// A signature as it is written: an object, and nothing else that could be read as one.
+struct Written<'e>(Inner<'e>);
+
 #[derive(serde::Deserialize)]
 struct Inner<'e> {
     /// Unset is the same as empty.
@@ -65,7 +69,10 @@ struct Inner<'e> {
 }
 
 /// A list with a bound that holds while it is read: a small entry of a large envelope would take more memory than text.
-struct Signatures<'e>(Vec<Inner<'e>>);
+struct Signatures<'e>(Vec<Written<'e>>);
+
+/// What is said of a text in the place of a list or an object. `serde` would quote it whole, and it may have megabytes.
+const A_TEXT: &str = "a text where there should be none";
 
 impl<'de: 'e, 'e> Deserialize<'de> for Signatures<'e> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -76,6 +83,10 @@ impl<'de: 'e, 'e> Deserialize<'de> for Signatures<'e> {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of signatures")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Self::Value, E> {
+                Err(E::custom(A_TEXT))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
@@ -93,7 +104,31 @@ impl<'de: 'e, 'e> Deserialize<'de> for Signatures<'e> {
             }
         }
 
-        deserializer.deserialize_seq(List(PhantomData))
+        deserializer.deserialize_any(List(PhantomData))
+    }
+}
+
+impl<'de: 'e, 'e> Deserialize<'de> for Written<'e> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object<'e>(PhantomData<&'e ()>);
+
+        impl<'de: 'e, 'e> Visitor<'de> for Object<'e> {
+            type Value = Written<'e>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a signature")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Self::Value, E> {
+                Err(E::custom(A_TEXT))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+                Inner::deserialize(MapAccessDeserializer::new(members)).map(Written)
+            }
+        }
+
+        deserializer.deserialize_any(Object(PhantomData))
     }
 }
 
@@ -106,6 +141,10 @@ impl Envelope {
         if bytes.len() > MAX_ENVELOPE_BYTES {
             let detail = format!("{} bytes; the most is {MAX_ENVELOPE_BYTES}", bytes.len());
             return Err(Refused::new(Kind::Oversized, detail));
+        }
+        // A list of the members in their order would be read as well, and a text be quoted.
+        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|first| *first != b'{') {
+            return Err(Refused::new(Kind::NotAnEnvelope, "not a DSSE envelope: not a JSON object"));
         }
         let outer: Outer<'_> = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
             Category::Eof => {
@@ -126,7 +165,7 @@ impl Envelope {
             .0
             .into_iter()
             .enumerate()
-            .map(|(index, inner)| {
+            .map(|(index, Written(inner))| {
                 let keyid = inner.keyid.unwrap_or_default().into_owned();
                 let sig = Some(inner.sig).filter(|sig| sig.len() <= MAX_SIGNATURE_TEXT);
                 let sig = sig.and_then(|sig| bytes_of(&sig));
@@ -213,6 +252,11 @@ mod tests {
             envelope("e30=", &format!(r#""signatures":[{{"sig":"{}"}}]"#, "A".repeat(260))),
             envelope("e30=", &format!(r#""signatures":[{}]"#, [r#"{"sig":""}"#; 17].join(","))),
             format!(r#"{{"payloadType":"{PAYLOAD_TYPE}","signatures":[]}}"#),
+            envelope("e30=", &format!(r#""signatures":"{}""#, "\u{7f}".repeat(9))),
+            envelope("e30=", r#""signatures":["x"]"#),
+            envelope("e30=", r#""signatures":[["k","AA=="]]"#),
+            format!(r#"["e30=","{PAYLOAD_TYPE}",[]]"#),
+            "\"x\"".into(),
             "[]".into(),
             "null".into(),
             "x".into(),
@@ -230,6 +274,23 @@ mod tests {
             Envelope::parse(&vec![b' '; MAX_ENVELOPE_BYTES + 1]).map_err(|r| r.kind),
             Err(Kind::Oversized)
         );
+    }
+
+    #[test]
+    fn what_is_said_of_an_envelope_is_short() {
+        let long = "\u{7f}".repeat(100_000);
+        for text in [
+            envelope("e30=", &format!(r#""signatures":"{long}""#)),
+            envelope("e30=", &format!(r#""signatures":["{long}"]"#)),
+            envelope("e30=", &format!(r#""signatures":[{{"sig":["{long}"]}}]"#)),
+            envelope("e30=", r#""signatures":[]"#).replace("application", &long),
+            format!("\"{long}\""),
+            format!("{{\"{long}\":1}}"),
+        ] {
+            let refused = Envelope::parse(text.as_bytes()).unwrap_err();
+            assert!(refused.detail.len() < 600, "{}", refused.detail.len());
+            assert!(!refused.detail.contains("[...]"), "not cut, but never made");
+        }
     }
 
     #[test]

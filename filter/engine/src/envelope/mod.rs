@@ -23,7 +23,9 @@ use crate::plan::Plan;
 
 /// What is in force, for comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Current {
+pub struct Current<'c> {
+    /// The name of the bundle. Revisions of bundles of other names say nothing about this one.
+    pub name: &'c str,
     /// Its revision.
     pub revision: u64,
     /// The digest of its payload.
@@ -84,10 +86,18 @@ impl Admitted {
 ///
 /// # Errors
 /// With the first thing that is wrong with it.
-pub fn admit(bytes: &[u8], trust: &Trust, now: u64, current: Option<Current>) -> Result<Admitted, Refused> {
+pub fn admit(
+    bytes: &[u8],
+    trust: &Trust,
+    now: u64,
+    current: Option<Current<'_>>,
+) -> Result<Admitted, Refused> {
     let envelope = Envelope::parse(bytes)?;
     let signers = trust.signers(&envelope)?;
     let about = About::read(&envelope.payload)?;
+    if let Some(current) = current {
+        same_name(&about.plan.name, current)?;
+    }
     let signers = signers.for_bundle(&about.plan.name)?;
     about.plan_is_read_here()?;
     let digest = key::sha256(&envelope.payload);
@@ -99,8 +109,18 @@ pub fn admit(bytes: &[u8], trust: &Trust, now: u64, current: Option<Current>) ->
     Ok(Admitted { plan, about, digest, signers })
 }
 
+/// A bundle is followed by one of the same name: otherwise whoever can replay an artifact of another bundle with a
+/// high revision takes this one's place and keeps it.
+fn same_name(name: &str, current: Current<'_>) -> Result<(), Refused> {
+    if name == current.name {
+        return Ok(());
+    }
+    let detail = format!("the bundle is `{name}`; `{}` is in force", current.name);
+    Err(Refused::new(Kind::WrongName, detail))
+}
+
 /// Revisions only grow, or whoever can replay an old artifact brings back what was corrected since.
-fn not_older(revision: u64, digest: [u8; 32], current: Current) -> Result<(), Refused> {
+fn not_older(revision: u64, digest: [u8; 32], current: Current<'_>) -> Result<(), Refused> {
     let in_force = current.revision;
     if revision < in_force {
         let detail = format!("revision {revision}; revision {in_force} is in force");

@@ -71,6 +71,9 @@ kinds! {
     PlanInvalid = "plan-invalid", "build it with a `bartizan` of the same release as the filter";
 }
 
+/// The longest detail, in characters. What it quotes comes from outside and goes into logs.
+const MAX_DETAIL: usize = 500;
+
 /// Why an artifact is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
@@ -83,7 +86,11 @@ pub struct Refused {
 impl Refused {
     /// A refusal. What is not printable in the detail, which may quote the artifact, is replaced.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        let detail: String = detail.into();
+        let mut detail: String = detail.into();
+        if let Some((cut, _)) = detail.char_indices().nth(MAX_DETAIL) {
+            detail.truncate(cut);
+            detail.push_str("[...]");
+        }
         let detail = if detail.chars().any(char::is_control) {
             detail.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
         } else {
@@ -119,5 +126,7 @@ mod tests {
     #[test]
     fn a_detail_is_one_line() {
         assert_eq!(Refused::new(Kind::WrongName, "a\nb\u{1b}[0m").detail, "a?b?[0m");
+        let long = Refused::new(Kind::WrongName, "ä".repeat(501)).detail;
+        assert_eq!(long, "ä".repeat(500) + "[...]");
     }
 }

@@ -12,8 +12,15 @@ use crate::plan::PlanError;
 /// The most keys of a trust.
 pub const MAX_KEYS: usize = 16;
 
-/// The most verifications of one artifact. Signatures that name their key cost one each.
-const MAX_TRIES: usize = 32;
+/// The most verifications of one artifact.
+const MAX_TRIES: usize = 64;
+
+/// About the most bytes that are hashed to verify one artifact. Ed25519 hashes all of them again for each try, and whoever
+/// writes an artifact chooses how many tries it takes.
+const MAX_HASHED: usize = 32 * 1024 * 1024;
+
+/// How often signatures may be wrongly said to be of one key: twice, for a signature that was made anew.
+const MAX_MISNAMED: usize = 2;
 
 /// Whom to trust, as it is written in a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -56,10 +63,24 @@ pub struct Trust {
     name: Option<String>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Key {
     key: PublicKey,
     bundles: Option<Vec<String>>,
+}
+
+impl Key {
+    fn may_sign(&self, name: &str) -> bool {
+        self.bundles.as_ref().is_none_or(|bundles| bundles.iter().any(|bundle| bundle == name))
+    }
+}
+
+/// Takes one try, if there is one.
+fn take(tries: &mut usize, ran_out: &mut bool) -> bool {
+    let left = tries.checked_sub(1);
+    *ran_out |= left.is_none();
+    *tries = left.unwrap_or(0);
+    left.is_some()
 }
 
 impl Trust {
@@ -90,6 +111,10 @@ impl Trust {
             if keys.iter().any(|other| other.key == key) {
                 return Err(PlanError::new(place, "the same key again; name each key once"));
             }
+            if written.bundles.as_ref().is_some_and(Vec::is_empty) {
+                let problem = "a key that may sign no bundle; name some, or leave `bundles` out for all";
+                return Err(PlanError::new(format!("{place}.bundles"), problem));
+            }
             for (number, bundle) in written.bundles.iter().flatten().enumerate() {
                 name(format!("{place}.bundles[{number}]"), bundle)?;
             }
@@ -102,6 +127,18 @@ impl Trust {
         if let Some(wanted) = &plan.name {
             name("name".into(), wanted)?;
         }
+        let able = |bundle: &str| keys.iter().filter(|key| key.may_sign(bundle)).count();
+        match &plan.name {
+            Some(wanted) if able(wanted) < plan.threshold => {
+                let problem = format!(
+                    "{} of the keys may sign `{wanted}`, and {} are needed; add the name to `bundles` of more keys",
+                    able(wanted),
+                    plan.threshold
+                );
+                return Err(PlanError::new("keys", problem));
+            }
+            _ => {}
+        }
         Ok(Self { keys, threshold: plan.threshold, name: plan.name.clone() })
     }
 
@@ -113,28 +150,39 @@ impl Trust {
         let preamble = preamble(PAYLOAD_TYPE, &envelope.payload);
         let message = Message::new([preamble.as_bytes(), &envelope.payload]);
         let mut signers: Vec<&Key> = Vec::new();
-        let mut tries = 0usize;
-        for signature in &envelope.signatures {
-            // The name of a key only says which one to try: whoever wrote the envelope wrote it.
-            let named = |key: &&Key| signature.keyid.is_empty() || signature.keyid == key.key.id();
-            for key in self.keys.iter().filter(named) {
+        let hashed = MAX_HASHED.checked_div(envelope.payload.len()).unwrap_or(MAX_TRIES);
+        let mut tries = hashed.clamp(self.keys.len(), MAX_TRIES);
+        let mut ran_out = false;
+        // The name of a key only says which one to try: whoever wrote the envelope wrote it. Those with a name cost little
+        // and come first.
+        let (unnamed, named): (Vec<_>, Vec<_>) =
+            envelope.signatures.iter().partition(|signature| signature.keyid.is_empty());
+        for key in &self.keys {
+            for signature in named.iter().filter(|s| s.keyid == key.key.id()).take(MAX_MISNAMED) {
                 // A key counts once, however often it signs.
-                if signers.iter().any(|signer| signer.key == key.key) {
-                    continue;
-                }
-                tries = tries.saturating_add(1);
-                if tries <= MAX_TRIES && key.key.verify(&message, &signature.sig) {
+                if !signers.contains(&key)
+                    && take(&mut tries, &mut ran_out)
+                    && key.key.verify(&message, &signature.sig)
+                {
                     signers.push(key);
-                    break;
                 }
             }
         }
+        for signature in unnamed {
+            let signed = self
+                .keys
+                .iter()
+                .filter(|key| !signers.contains(key))
+                .find(|key| take(&mut tries, &mut ran_out) && key.key.verify(&message, &signature.sig));
+            signers.extend(signed);
+        }
         if signers.len() < self.threshold {
             let detail = format!(
-                "{} of {} signatures are good and by distinct trusted keys; {} are needed",
+                "{} of {} signatures are good and by distinct trusted keys; {} are needed{}",
                 signers.len(),
                 envelope.signatures.len(),
-                self.threshold
+                self.threshold,
+                if ran_out { "; not all were tried, let each signature name its key" } else { "" }
             );
             return Err(Refused::new(Kind::TooFewSignatures, detail));
         }
@@ -155,8 +203,8 @@ impl Signers<'_> {
             let detail = format!("the bundle is `{name}`; expected `{wanted}`");
             return Err(Refused::new(Kind::WrongName, detail));
         }
-        let may = |key: &&&Key| key.bundles.as_ref().is_none_or(|bundles| bundles.iter().any(|b| b == name));
-        let able: Vec<String> = self.keys.iter().filter(may).map(|key| key.key.id().to_owned()).collect();
+        let able: Vec<String> =
+            self.keys.iter().filter(|key| key.may_sign(name)).map(|key| key.key.id().to_owned()).collect();
         if able.len() < self.trust.threshold {
             let (found, needed) = (able.len(), self.trust.threshold);
             let detail = format!("{found} of the keys that signed may sign `{name}`; {needed} are needed");

@@ -70,13 +70,18 @@ pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<Outcome, Failure> 
     let current = match &verify.over {
         None => None,
         Some(path) => match files::open_artifact(path)? {
-            Ok(old) => Some(Current { revision: old.plan.revision, digest: sha256(&old.envelope.payload) }),
+            Ok(old) => Some(old),
             Err(refused) => {
                 screen.out(&said(&path.display().to_string(), &refused, verify.format, screen))?;
                 return Ok(Outcome::Problems);
             }
         },
     };
+    let current = current.as_ref().map(|old| Current {
+        name: &old.plan.name,
+        revision: old.plan.revision,
+        digest: sha256(&old.envelope.payload),
+    });
     let now = verify.at.map_or_else(now, Moment::seconds);
     let judged = admit(&bytes, &trust, now, current).and_then(|admitted| {
         // Its plan must load too, as it must in the filter.

@@ -33,7 +33,8 @@ pub fn payload(compiled: &Compiled, revision: Option<u64>, by: Option<&str>) -> 
         }
         plan.revision = revision;
     }
-    let plan = serde_json::to_value(plan).map_err(|error| format!("the plan cannot be written: {error}"))?;
+    let written =
+        serde_json::to_value(&plan).map_err(|error| format!("the plan cannot be written: {error}"))?;
     let mut builder = json!({"name": BUILDER, "version": env!("CARGO_PKG_VERSION")});
     if let (Some(by), Some(builder)) = (by, builder.as_object_mut()) {
         builder.insert("by".to_owned(), by.into());
@@ -44,7 +45,7 @@ pub fn payload(compiled: &Compiled, revision: Option<u64>, by: Option<&str>) -> 
         .map(|(path, digest)| (path.clone(), format!("sha256:{}", hex(digest)).into()));
     let mut members = Map::from_iter([
         ("builder".to_owned(), builder),
-        ("plan".to_owned(), plan),
+        ("plan".to_owned(), written),
         ("sources".to_owned(), Value::Object(sources.collect())),
     ]);
     let release = &compiled.release;
@@ -57,8 +58,15 @@ pub fn payload(compiled: &Compiled, revision: Option<u64>, by: Option<&str>) -> 
         }
     }
     let payload = canonical::json(&Value::Object(members)).into_bytes();
-    // By the very code of the filter: what it would refuse never leaves here.
-    About::read(&payload).and_then(|about| about.plan(&payload)).map_err(|refused| refused.to_string())?;
+    // By the very code of the filter: what it would refuse, or read as another plan, never leaves here.
+    let read = About::read(&payload)
+        .and_then(|about| about.plan(&payload))
+        .map_err(|refused| refused.to_string())?;
+    if read != plan {
+        return Err("canonical JSON cannot carry a number of this bundle exactly; \
+                    write large numbers and long fractions with fewer digits"
+            .to_owned());
+    }
     Ok(payload)
 }
 

@@ -96,3 +96,18 @@ fn keys_are_written_and_read_back_and_nothing_else_is_a_key() {
             .contains("MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=")
     );
 }
+
+#[test]
+fn a_schema_may_bound_lengths_by_more_than_a_double_holds() {
+    let bundle = "apiVersion: bartizan/v1\nname: edge\nroutes: [{path: /, methods: [POST], access: public, \
+                  body: {json: {schema: a.json}}}]\n";
+    for keyword in ["maxLength", "maxItems", "maxProperties"] {
+        let schema = format!(r#"{{"{keyword}":9223372036854775807,"maximum":9223372036854775807}}"#);
+        let compiled = compile_files(BTreeMap::from([
+            ("bundle.yaml".to_owned(), bundle.as_bytes().to_vec()),
+            ("a.json".to_owned(), schema.into_bytes()),
+        ]));
+        assert!(compiled.plan.is_some(), "{:?}", compiled.diagnostics);
+        payload(&compiled, None, None).unwrap();
+    }
+}

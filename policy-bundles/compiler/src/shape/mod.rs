@@ -201,7 +201,7 @@ impl<'s> Checker<'s, '_> {
                 let good = scalars::json_can_hold(scalar);
                 if !good {
                     let message = format!("the number `{}` is out of range", scalar.text);
-                    self.error("out-of-range", node.span, message, "write it as a text, in quotes");
+                    self.error("out-of-range", node.span, message, "beyond 9007199254740991 readers of JSON disagree: have the issuer send a text, and put it in quotes here");
                 }
                 good
             }

@@ -1,5 +1,6 @@
 //! Keywords that need nothing but their own value, annotations, and what is no keyword.
 
+use bartizan_engine::envelope::payload::MAX_NUMBER;
 use bartizan_engine::validation::schema;
 use bartizan_engine::validation::schema::program::{Check, Format, JsonType};
 use serde_json::Value;
@@ -180,7 +181,8 @@ impl Keywords<'_, '_, '_, '_> {
         if count.is_none() {
             self.error(keyword, format!("`{keyword}` is not a whole number from zero"), "");
         }
-        count
+        // Nothing is as long as that, and canonical JSON has no greater whole numbers.
+        count.map(|count| count.min(MAX_NUMBER))
     }
 
     pub(super) fn pattern(&mut self, below: &str, text: &str) -> Option<String> {
