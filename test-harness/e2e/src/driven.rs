@@ -9,9 +9,9 @@ use bartizan_cases::format::Http;
 use bartizan_cases::wire::{Lines, Observed, Seen, Wire};
 use tokio::runtime::Handle;
 
-use crate::client::{self, Protocol, h2};
+use crate::client::{self, Protocol, Silence, h2};
 use crate::deploy::{Guard, Stage};
-use crate::message::{Body, Request};
+use crate::message::{Body, Request, Response};
 use crate::report::UNSAYABLE;
 use crate::upstream::Answer;
 
@@ -50,7 +50,7 @@ impl Driver for Driven {
             self.unsayable = true;
             return Err(Broken(UNSAYABLE.to_owned()));
         }
-        Ok(self.runtime.block_on(self.observe(wire, &request)))
+        self.runtime.block_on(self.observe(wire, &request))
     }
 }
 
@@ -60,7 +60,7 @@ impl Driven {
         Self { stage, guard, protocol, runtime: Handle::current(), unsayable: false }
     }
 
-    async fn observe(&self, wire: &Wire, request: &Request) -> Observed {
+    async fn observe(&self, wire: &Wire, request: &Request) -> Result<Observed, Broken> {
         let case = wire.number.to_string();
         let answer = Answer {
             status: wire.answer.status,
@@ -70,7 +70,9 @@ impl Driven {
         self.stage.upstream.expect(&case, answer);
         let response = client::send(self.guard.address, Some(wire.peer), self.protocol, request).await;
         let seen = self.stage.upstream.take(&case);
-        let twice = seen.len() > 1;
+        if seen.len() > 1 {
+            return Ok(Observed::broken("upstream saw the request more than once"));
+        }
         let upstream = seen.into_iter().next().map(|seen| Seen {
             method: seen.method,
             path: seen.path.into_bytes(),
@@ -79,16 +81,20 @@ impl Driven {
             body: seen.body,
             trailers: seen.trailers,
         });
-        match response {
-            Ok(_) if twice => Observed::broken("upstream saw the request more than once"),
-            Ok(response) => Observed {
-                status: response.status,
-                headers: response.headers,
-                body: response.body,
-                upstream,
-                ..Observed::default()
-            },
-            Err(error) => Observed { upstream, ..Observed::broken(format!("{error:#}")) },
+        observed(response, upstream)
+    }
+}
+
+/// What came back. A request that reached nobody, and an answer that is not HTTP, say nothing of the proxy.
+fn observed(response: Result<Response, Silence>, upstream: Option<Seen>) -> Result<Observed, Broken> {
+    match response {
+        Ok(Response { status, headers, body, .. }) => {
+            Ok(Observed { status, headers, body, upstream, ..Observed::default() })
+        }
+        Err(silence @ (Silence::Unsent(_) | Silence::NotHttp(_))) => Err(Broken(silence.to_string())),
+        Err(silence) => {
+            let closed = matches!(silence, Silence::Closed(_));
+            Ok(Observed { upstream, closed, ..Observed::broken(silence.to_string()) })
         }
     }
 }
@@ -117,5 +123,23 @@ fn request(wire: &Wire) -> Request {
         host: wire.host.clone(),
         headers: wire.headers.clone(),
         body,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_proxy_that_nobody_reaches_is_no_proxy_that_closed() {
+        let came = |silence| observed(Err(silence), None);
+        for broken in [Silence::Unsent(anyhow!("x")), Silence::NotHttp(anyhow!("x"))] {
+            assert!(came(broken).is_err());
+        }
+        assert!(came(Silence::Closed(anyhow!("x"))).unwrap().closed);
+        let hangs = came(Silence::Hangs).unwrap();
+        assert!(!hangs.closed && hangs.note.unwrap().contains("hangs"));
     }
 }

@@ -62,6 +62,9 @@ pub struct Observed {
     pub body: Vec<u8>,
     /// What upstream saw, if the request got there.
     pub upstream: Option<Seen>,
+    /// Whether the connection was closed or reset instead of an answer, when the request was on its way. Without that a
+    /// status of zero is silence.
+    pub closed: bool,
     /// Why there is no answer.
     pub note: Option<String>,
     /// The code of the reason for which operators are told that the request is refused, where that is seen.

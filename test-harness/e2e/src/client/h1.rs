@@ -1,6 +1,8 @@
 //! HTTP/1.1 by hand: a library would refuse to send half of what a proxy must be able to refuse.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use std::io;
+
+use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -56,7 +58,11 @@ impl Connection {
         };
         match receiving.await {
             Ok(response) => Ok(response),
-            Err(error) => Err(sent.err().unwrap_or(error)),
+            // What was read says how it ended.
+            Err(error) => Err(match sent {
+                Err(sent) => error.context(format!("{sent:#}")),
+                Ok(()) => error,
+            }),
         }
     }
 
@@ -185,7 +191,10 @@ impl Receiver {
             }
             ensure!(self.buffer.len() < MAX_HEAD, "a head without an end");
             if !self.fill().await? {
-                bail!("the connection was closed with {} bytes of an unfinished answer", self.buffer.len());
+                return Err(ended(format!(
+                    "the connection was closed with {} bytes of an unfinished answer",
+                    self.buffer.len()
+                )));
             }
         }
     }
@@ -193,7 +202,7 @@ impl Receiver {
     async fn take(&mut self, length: usize) -> Result<Vec<u8>> {
         while self.buffer.len() < length {
             if !self.fill().await? {
-                bail!("the body ends after {} of {length} bytes", self.buffer.len());
+                return Err(ended(format!("the body ends after {} of {length} bytes", self.buffer.len())));
             }
         }
         Ok(self.buffer.drain(..length).collect())
@@ -205,6 +214,11 @@ impl Receiver {
             self.stream.read_buf(&mut self.buffer).await.context("the connection broke while reading")?;
         Ok(read > 0)
     }
+}
+
+/// The end of a connection before that of an answer.
+fn ended(why: String) -> anyhow::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, why).into()
 }
 
 /// The head of a request, framing headers included.

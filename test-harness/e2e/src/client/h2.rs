@@ -6,6 +6,7 @@ use h2::client::SendRequest;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::net::TcpStream;
 
+use super::Unsent;
 use crate::message::{Body, Headers, Request, Response};
 
 /// A connection to a server; requests may run side by side on clones of it.
@@ -37,10 +38,12 @@ impl Connection {
     /// # Errors
     /// When the request cannot be said in HTTP/2, or the stream is reset before an answer.
     pub async fn exchange(&mut self, request: &Request) -> Result<Response> {
-        let head = head(request)?;
-        let mut sender = self.sender.clone().ready().await.context("the connection is closed")?;
+        let head = head(request).context(Unsent)?;
+        let ready = self.sender.clone().ready().await;
+        let mut sender = ready.context("the connection is closed").context(Unsent)?;
         let ends = matches!(request.body, Body::None);
-        let (answer, mut stream) = sender.send_request(head, ends).context("cannot send the request")?;
+        let (answer, mut stream) =
+            sender.send_request(head, ends).context("cannot send the request").context(Unsent)?;
         let sending = async {
             match &request.body {
                 Body::None => {}
@@ -64,7 +67,11 @@ impl Connection {
         let (sent, received) = tokio::join!(sending, receiving);
         match received {
             Ok(answer) => read(answer).await,
-            Err(error) => Err(sent.err().unwrap_or(error)),
+            // What was received says how it ended.
+            Err(error) => Err(match sent {
+                Err(sent) => error.context(format!("{sent:#}")),
+                Ok(()) => error,
+            }),
         }
     }
 }

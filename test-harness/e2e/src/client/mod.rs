@@ -3,6 +3,7 @@
 pub mod h1;
 pub mod h2;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -51,6 +52,58 @@ pub async fn connect(to: SocketAddr, from: Option<IpAddr>) -> Result<TcpStream> 
     Ok(stream)
 }
 
+/// Marks an error that came before anything of the request was on its way.
+#[derive(Debug)]
+pub(crate) struct Unsent;
+
+impl fmt::Display for Unsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request was not sent")
+    }
+}
+
+/// Why there is no answer. Only one of these is something that a server did.
+#[derive(Debug)]
+pub enum Silence {
+    /// The request never got to anybody: no address to send from, nobody listens.
+    Unsent(anyhow::Error),
+    /// The server closed or reset after the request was on its way.
+    Closed(anyhow::Error),
+    /// What came is not HTTP.
+    NotHttp(anyhow::Error),
+    /// Nothing came in time.
+    Hangs,
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsent(why) | Self::Closed(why) => write!(f, "{why:#}"),
+            Self::NotHttp(why) => write!(f, "the answer is not HTTP: {why:#}"),
+            Self::Hangs => f.write_str("no answer: the request hangs"),
+        }
+    }
+}
+
+impl std::error::Error for Silence {}
+
+impl Silence {
+    /// What an exchange that was begun ended with.
+    fn of(why: anyhow::Error) -> Self {
+        let ended = |cause: &(dyn std::error::Error + 'static)| {
+            cause.is::<std::io::Error>()
+                || cause.downcast_ref::<::h2::Error>().is_some_and(|error| error.is_io() || error.is_remote())
+        };
+        if why.is::<Unsent>() {
+            Self::Unsent(why)
+        } else if why.chain().any(ended) {
+            Self::Closed(why)
+        } else {
+            Self::NotHttp(why)
+        }
+    }
+}
+
 /// Sends one request over a connection of its own.
 ///
 /// # Errors
@@ -60,13 +113,81 @@ pub async fn send(
     from: Option<IpAddr>,
     protocol: Protocol,
     request: &Request,
-) -> Result<Response> {
+) -> Result<Response, Silence> {
+    send_within(PATIENCE, to, from, protocol, request).await
+}
+
+async fn send_within(
+    patience: Duration,
+    to: SocketAddr,
+    from: Option<IpAddr>,
+    protocol: Protocol,
+    request: &Request,
+) -> Result<Response, Silence> {
     let exchange = async {
-        let stream = connect(to, from).await?;
+        let stream = connect(to, from).await.context(Unsent)?;
         match protocol {
             Protocol::Http1 => h1::Connection::new(stream).exchange(request).await,
-            Protocol::Http2 => h2::Connection::new(stream).await?.exchange(request).await,
+            Protocol::Http2 => h2::Connection::new(stream).await.context(Unsent)?.exchange(request).await,
         }
     };
-    tokio::time::timeout(PATIENCE, exchange).await.context("no answer: the request hangs")?
+    match tokio::time::timeout(patience, exchange).await {
+        Ok(answer) => answer.map_err(Silence::of),
+        Err(_) => Err(Silence::Hangs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What is told of a server that reads something and answers this; nothing: it waits.
+    async fn told(protocol: Protocol, answer: Option<&'static [u8]>) -> Result<Response, Silence> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // The connection is read to its end, so that it closes and is not reset.
+            let mut bytes = [0; 4096];
+            let _ = stream.read(&mut bytes).await.unwrap();
+            match answer {
+                Some(answer) => stream.write_all(answer).await.unwrap(),
+                None => std::future::pending().await,
+            }
+        });
+        let request = Request::new("GET", "/");
+        let told = send_within(Duration::from_millis(300), address, None, protocol, &request).await;
+        server.abort();
+        told
+    }
+
+    #[tokio::test]
+    async fn only_what_a_server_ended_was_ended_by_it() {
+        for protocol in Protocol::ALL {
+            let closed = told(protocol, Some(b"")).await;
+            assert!(matches!(closed, Err(Silence::Closed(_))), "{protocol}: {closed:?}");
+            let hangs = told(protocol, None).await;
+            assert!(matches!(hangs, Err(Silence::Hangs)), "{protocol}: {hangs:?}");
+            let other =
+                told(protocol, Some(b"SSH-2.0-OpenSSH_9.6 and some more of this, enough of it\r\n\r\n"))
+                    .await;
+            assert!(matches!(other, Err(Silence::NotHttp(_))), "{protocol}: {other:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_reached_nobody_was_ended_by_nobody() {
+        // A port that was free a moment ago.
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        // An address for documentation (RFC 5737) is nobody's.
+        for from in [None, Some(IpAddr::from([192, 0, 2, 1]))] {
+            for protocol in Protocol::ALL {
+                let told = send(free, from, protocol, &Request::new("GET", "/")).await;
+                assert!(matches!(told, Err(Silence::Unsent(_))), "{protocol} from {from:?}: {told:?}");
+            }
+        }
+    }
 }

@@ -4,13 +4,16 @@
 //! with itself and gives nothing of the policy away, and upstream saw nothing; an allowed request reaches
 //! upstream as it was sent, without its trailers, which nobody judged.
 
-use std::collections::BTreeMap;
+mod bytes;
+mod headers;
 
 use bartizan_engine::reason::Reason;
 use serde_json::Value;
 
+use self::bytes::{around, difference, show};
+use self::headers::judge_headers;
 use crate::expand::{Concrete, Target};
-use crate::format::{Decision, Expect, HeaderMatch, Upstream};
+use crate::format::{Decision, Expect, Upstream};
 use crate::wire::{Lines, Observed, Seen, Wire};
 
 /// The members a problem document may have: anything else could tell a client about the policy.
@@ -44,10 +47,12 @@ pub fn judge(concrete: &Concrete, observed: &Observed, target: Target) -> Vec<St
     wrong
 }
 
-/// Whether the proxy refused by itself in a way the case allows: no problem document, upstream untouched.
+/// Whether the proxy refused by itself in a way the case allows: no problem document, upstream untouched. A status of
+/// zero is a connection that it closed; silence is no refusal.
 pub(crate) fn answered_by_proxy(expect: &Expect, observed: &Observed) -> bool {
     let problem = one(&observed.headers, "content-type").is_some_and(|t| t == b"application/problem+json");
     expect.proxy.as_ref().is_some_and(|proxy| proxy.status.contains(&observed.status))
+        && (observed.status != 0 || observed.closed)
         && !problem
         && observed.upstream.is_none()
 }
@@ -72,7 +77,7 @@ fn judge_told(wire: &Wire, expect: &Expect, observed: &Observed, target: Target,
         _ => {}
     }
     match (&expect.rule, &observed.detail) {
-        (Some(rule), Some(detail)) if !detail.contains(rule.as_str()) => {
+        (Some(rule), Some(detail)) if !stands_in(detail, rule) => {
             wrong.push(format!("the rule should be `{rule}`, but operators are told: {detail}"));
         }
         (Some(rule), None) => {
@@ -135,17 +140,19 @@ fn judge_allowed(wire: &Wire, expect: &Expect, observed: &Observed, wrong: &mut 
     };
     let bodiless = wire.method == "HEAD" || matches!(status, 204 | 304);
     let body = if bodiless { &[][..] } else { &wire.answer.body };
-    if observed.body != body {
+    if let Some(at) = difference(&observed.body, body) {
         let (got, sent) = (observed.body.len(), body.len());
-        wrong.push(format!("the client got {got} bytes of body, and should get {sent}"));
+        let (has, should) = (around(&observed.body, at), around(body, at));
+        wrong.push(format!("the client got {got} bytes of body, `{has}`, and should get {sent}, `{should}`"));
     }
     judge_upstream(wire, expect.upstream.as_ref().unwrap_or(&Upstream::default()), seen, wrong);
 }
 
 fn judge_upstream(wire: &Wire, expect: &Upstream, seen: &Seen, wrong: &mut Vec<String>) {
     let mut same = |what: &str, expected: &[u8], got: &[u8]| {
-        if expected != got {
-            wrong.push(format!("upstream saw {what} `{}`, expected `{}`", show(got), show(expected)));
+        if let Some(at) = difference(got, expected) {
+            let (got, expected) = (around(got, at), around(expected, at));
+            wrong.push(format!("upstream saw {what} `{got}`, expected `{expected}`"));
         }
     };
     same("method", expect.method.as_deref().unwrap_or(&wire.method).as_bytes(), seen.method.as_bytes());
@@ -247,41 +254,6 @@ fn judge_problem(reason: Reason, expect: &Expect, observed: &Observed, wrong: &m
     }
 }
 
-fn judge_headers(
-    what: &str,
-    expected: &BTreeMap<String, Option<HeaderMatch>>,
-    got: &Lines,
-    wrong: &mut Vec<String>,
-) {
-    for (name, expected) in expected {
-        let values: Vec<_> = all(got, name).map(show).collect();
-        let single = match values.as_slice() {
-            [one] => Some(one.as_str()),
-            _ => None,
-        };
-        let fits = match expected {
-            None => values.is_empty(),
-            Some(HeaderMatch::Present) => !values.is_empty(),
-            Some(HeaderMatch::Equals(value)) => single == Some(value),
-            // Lines of one header and one line with commas are the same (RFC 9110, section 5.2); Envoy joins.
-            Some(HeaderMatch::All(expected)) => list(&values) == list(expected),
-            Some(HeaderMatch::Contains(text)) => single.is_some_and(|v| v.contains(text.as_str())),
-            Some(HeaderMatch::Matches(pattern)) => regex_lite::Regex::new(&format!("^(?:{pattern})$"))
-                .is_ok_and(|regex| single.is_some_and(|v| regex.is_match(v))),
-        };
-        if !fits {
-            wrong.push(match expected {
-                None => format!("{what} {name} should be absent, is {values:?}"),
-                Some(expected) => format!("{what} {name} should be {expected:?}, is {values:?}"),
-            });
-        }
-    }
-}
-
-fn list(values: &[String]) -> Vec<&str> {
-    values.iter().flat_map(|value| value.split(',')).map(str::trim).collect()
-}
-
 fn all<'a>(lines: &'a Lines, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     lines.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v.as_slice())
 }
@@ -298,9 +270,18 @@ fn reason_of(observed: &Observed) -> String {
     reason.map(|r| format!(" ({r})")).unwrap_or_default()
 }
 
-fn show(bytes: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(bytes).chars().take(300).collect();
-    text
+/// Whether a text stands in another one and goes on neither before nor behind: `bundle.yaml:4` is not in `bundle.yaml:41`.
+fn stands_in(text: &str, part: &str) -> bool {
+    let goes_on = |a: Option<char>, b: Option<char>| {
+        let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '-');
+        word(a) && word(b)
+    };
+    text.match_indices(part).any(|(at, part)| {
+        let (before, from) = text.split_at(at);
+        let behind = from.strip_prefix(part).and_then(|rest| rest.chars().next());
+        !goes_on(before.chars().next_back(), part.chars().next())
+            && !goes_on(part.chars().next_back(), behind)
+    })
 }
 
 #[cfg(test)]

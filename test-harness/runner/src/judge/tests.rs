@@ -230,3 +230,51 @@ fn an_answer_of_the_proxy_counts_only_there_and_only_as_a_refusal() {
     let seen = Observed { upstream: Some(Seen::default()), ..bare };
     assert!(!judge(&concrete(expect), &seen, Target::Envoy(Http::V1)).is_empty());
 }
+
+#[test]
+fn silence_is_no_answer_of_the_proxy() {
+    let expect = "{decision: header-malformed, proxy: {status: [400, 0], because: codec}}";
+    let judged = |observed: &Observed| judge(&concrete(expect), observed, Target::Envoy(Http::V1));
+    let silence = Observed::broken("no answer: the request hangs");
+    assert!(judged(&silence).iter().any(|wrong| wrong.contains("hangs")));
+    assert!(judged(&Observed { closed: true, ..silence }).is_empty());
+}
+
+#[test]
+fn header_values_are_compared_to_their_last_byte() {
+    let long = "a".repeat(400);
+    let answered = |value: &[u8]| Observed { headers: vec![(b"x".to_vec(), value.to_vec())], ..allowed() };
+    let expect = |matching: &str| format!("{{headers: {{x: {matching}}}}}");
+    let (same, other) = (answered(format!("{long}b").as_bytes()), answered(format!("{long}c").as_bytes()));
+    for matching in
+        [format!("{long}b"), format!("['{long}b']"), "{contains: ab}".to_owned(), "{matches: a+b}".to_owned()]
+    {
+        assert_eq!(wrong(&expect(&matching), &same), Vec::<String>::new(), "{matching}");
+        assert_eq!(wrong(&expect(&matching), &other).len(), 1, "{matching}");
+    }
+    let [told] = wrong(&expect(&format!("{long}b")), &other).try_into().unwrap();
+    assert!(told.contains("aab`") && told.contains("aac`") && told.len() < 500, "{told}");
+    // The sign for what is no text is a text.
+    assert_eq!(wrong(&expect("\u{fffd}"), &answered(b"\xff")).len(), 1);
+}
+
+#[test]
+fn a_body_that_differs_is_shown_where_it_differs() {
+    let mut other = allowed();
+    other.body = b"no".to_vec();
+    let [told] = wrong("allow", &other).try_into().unwrap();
+    assert!(told.contains("`no`") && told.contains("`ok`"), "{told}");
+}
+
+#[test]
+fn a_rule_is_not_met_by_one_that_only_begins_like_it() {
+    let told = |rule: &str, detail: &str| {
+        let answer = Observed { detail: Some(detail.into()), ..refused(Reason::RouteUnknown, &[]) };
+        wrong(&format!("{{decision: route-unknown, rule: '{rule}'}}"), &answer).is_empty()
+    };
+    assert!(told("bundle.yaml:4", "the rule at bundle.yaml:4 refuses"));
+    assert!(told("bundle.yaml:4", "bundle.yaml:41, and bundle.yaml:4"));
+    assert!(!told("bundle.yaml:4", "the rule at bundle.yaml:41 refuses"));
+    assert!(!told("few", "the budget fewer") && !told("few", "the budget very-few"));
+    assert!(told("`few`", "the budget `few` is spent") && told("`few", "x`few` is spent"));
+}
