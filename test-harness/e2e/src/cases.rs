@@ -96,7 +96,7 @@ struct Job {
 /// Runs the cases of the repository and reports.
 ///
 /// # Errors
-/// When a suite cannot be put in force, the proxy breaks, or no case is run. Cases that fail are in the report.
+/// When a policy cannot be compiled, or no case is run. Cases that fail and proxies that break are in the report.
 pub async fn run(options: &Options) -> Result<Report> {
     let report = run_suites(&load()?, options, &Tools::found()?, &(Arc::new(drop) as Each)).await?;
     match report.emptiness(options.only.as_deref()) {
@@ -108,7 +108,7 @@ pub async fn run(options: &Options) -> Result<Report> {
 /// Runs the cases of some suites, and waits for the end: for programs that have nothing else to do.
 ///
 /// # Errors
-/// When a suite cannot be put in force, or the proxy breaks. That every case is left out is no error here.
+/// When a policy cannot be compiled. That every case is left out is no error here, and proxies that break are in the report.
 pub fn run_and_wait(suites: &[Loaded], options: &Options, tools: &Tools, each: &Each) -> Result<Report> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(run_suites(suites, options, tools, each))
@@ -146,11 +146,16 @@ pub async fn run_suites(suites: &[Loaded], options: &Options, tools: &Tools, eac
         let (free, quiet, tools, each) = (Arc::clone(&free), quiet.clone(), tools.clone(), Arc::clone(each));
         under_way.spawn(async move {
             let _permit = free.acquire().await;
-            run_jobs(jobs, &quiet, &tools, &each).await
+            let mut report = Report::default();
+            // What ended before something broke was judged, and is not lost.
+            if let Err(error) = run_jobs(jobs, &quiet, &tools, &each, &mut report).await {
+                report.broken.push(format!("{error:#}"));
+            }
+            report
         });
     }
     while let Some(part) = under_way.join_next().await {
-        report.merge(part??);
+        report.merge(part?);
     }
     report.failures.sort();
     Ok(report)
@@ -173,10 +178,14 @@ fn jobs_of(
     };
     let (mut rounds, mut alone) = (Vec::new(), Vec::new());
     for protocol in Protocol::ALL {
-        let (chosen, left_out): (Vec<Run>, Vec<Run>) =
-            runs.iter().cloned().partition(|run| run.runs_on(target(protocol)));
-        for run in left_out {
-            let why = run.only.as_ref().map(|only| only.because.clone()).unwrap_or_default();
+        let (mut chosen, mut left_out) = (Vec::new(), Vec::new());
+        for run in runs.iter().cloned() {
+            match run.left_out(target(protocol)) {
+                Some(why) => left_out.push((run, why)),
+                None => chosen.push(run),
+            }
+        }
+        for (run, why) in left_out {
             *report.skipped.entry(why.clone()).or_default() += 1;
             report.record.leave_out(&run, target(protocol).http(), Some(signatures), &why);
             let (way, verdict) = (protocol.to_string(), Verdict::Skipped(why));
@@ -214,7 +223,13 @@ impl Quiet {
 }
 
 /// Puts the policies of some jobs in force in one Envoy, and does the jobs side by side.
-async fn run_jobs(jobs: Vec<Job>, quiet: &Quiet, tools: &Tools, each: &Each) -> Result<Report> {
+async fn run_jobs(
+    jobs: Vec<Job>,
+    quiet: &Quiet,
+    tools: &Tools,
+    each: &Each,
+    report: &mut Report,
+) -> Result<()> {
     let posts: Vec<Post> = jobs.iter().map(|job| job.post.clone()).collect();
     let stage = {
         let _noise = quiet.0.read().await;
@@ -227,18 +242,14 @@ async fn run_jobs(jobs: Vec<Job>, quiet: &Quiet, tools: &Tools, each: &Each) -> 
             (Arc::clone(&stage), Arc::clone(&free), quiet.clone(), Arc::clone(each));
         under_way.spawn(async move { run_job(&stage, job, &free, &quiet, &each).await });
     }
-    let mut report = Report::default();
     while let Some(part) = under_way.join_next().await {
         report.merge(part??);
     }
     let mut stage = Arc::into_inner(stage).context("a run is still under way")?;
-    // Whatever broke the proxy is among the runs that failed first.
-    stage.unharmed().await.with_context(|| match report.failures.as_slice() {
-        [] => "no run failed".to_owned(),
-        failures => failures.iter().take(20).map(|failure| format!("FAILED {failure}\n")).collect(),
-    })?;
+    // Whatever broke the proxy is among the runs that failed.
+    stage.unharmed().await?;
     stage.envoy.stop().await;
-    Ok(report)
+    Ok(())
 }
 
 async fn run_job(

@@ -208,7 +208,10 @@ async fn run_cases(only: Option<String>, signatures: By) -> Result<()> {
     let report =
         cases::run(&cases::Options { only, signatures: signatures.paths(), compared: false }).await?;
     println!("{} in {:.1} s", report.text(), started.elapsed().as_secs_f32());
-    if report.failures.is_empty() { Ok(()) } else { bail!("{} runs failed", report.failures.len()) }
+    if report.is_good() {
+        return Ok(());
+    }
+    bail!("{} runs failed, {} proxies broke", report.failures.len(), report.broken.len())
 }
 
 async fn flood(stage: &mut Stage, requests: usize, connections: usize) -> Result<()> {

@@ -34,7 +34,7 @@ pub async fn parity(only: Option<String>) -> Result<()> {
     let started = Instant::now();
     let paths = vec![Signatures::Host, Signatures::Wasm];
     let envoy = cases::run(&cases::Options { only: only.clone(), signatures: paths, compared: true }).await?;
-    if !envoy.failures.is_empty() {
+    if !envoy.is_good() {
         bail!("{}", envoy.text());
     }
     let total: usize = envoy.runs.values().sum();

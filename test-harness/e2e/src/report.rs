@@ -22,6 +22,8 @@ pub struct Report {
     pub skipped: BTreeMap<String, usize>,
     /// What went wrong, by case.
     pub failures: Vec<String>,
+    /// Which proxies broke or did not start, and why: what they came to until then is counted all the same.
+    pub broken: Vec<String>,
     /// What came back, if it was asked for.
     pub record: Record,
 }
@@ -45,6 +47,7 @@ impl Report {
     pub(crate) fn merge(&mut self, mut part: Report) {
         self.requests += part.requests;
         self.failures.append(&mut part.failures);
+        self.broken.append(&mut part.broken);
         self.record.merge(part.record);
         for (all, some) in [(&mut self.runs, part.runs), (&mut self.skipped, part.skipped)] {
             for (name, count) in some {
@@ -68,7 +71,7 @@ impl Report {
     #[must_use]
     pub fn emptiness(&self, only: Option<&str>) -> Option<String> {
         // A run that nobody can say over HTTP/2 counts as begun, and sends nothing.
-        if self.requests > 0 || !self.failures.is_empty() {
+        if self.requests > 0 || !self.failures.is_empty() || !self.broken.is_empty() {
             return None;
         }
         if self.cases == 0 {
@@ -81,6 +84,12 @@ impl Report {
         Some(format!("no case was run, of {}, and an empty run shows nothing; {why}", self.cases))
     }
 
+    /// Whether nothing failed and nothing broke.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.failures.is_empty() && self.broken.is_empty()
+    }
+
     /// The report as text; the last line says whether all is well.
     #[must_use]
     pub fn text(&self) -> String {
@@ -88,6 +97,9 @@ impl Report {
         let mut text = String::new();
         for failure in &self.failures {
             let _ = writeln!(text, "FAILED {failure}");
+        }
+        for broken in &self.broken {
+            let _ = writeln!(text, "BROKEN {broken}");
         }
         for (key, count) in &self.runs {
             let _ = writeln!(text, "  {count:5} runs over {key}");
@@ -104,6 +116,9 @@ impl Report {
             self.requests,
             self.failures.len()
         );
+        if !self.broken.is_empty() {
+            let _ = write!(text, ", and {} of the proxies broke", self.broken.len());
+        }
         text
     }
 }
@@ -142,5 +157,24 @@ mod tests {
             let other = report(Some("b")).emptiness(Some("b")).unwrap();
             assert_eq!(other, "no case has `b` in its file, name or row, and an empty run shows nothing");
         }
+    }
+
+    /// No Envoy starts, and what was told of other runs is told all the same.
+    #[test]
+    fn a_proxy_that_breaks_takes_no_results_with_it() {
+        let bundle = "{apiVersion: bartizan/v1, name: x, routes: [{path: /, access: public, limits: []}]}";
+        let text = format!(
+            "bundle: {{text: '{bundle}'}}\ncases: [{{name: a}}, {{name: b, only: {{run: simulated, because: time moves}}}}]\n"
+        );
+        let (suite, runs) = parse(&text, "s").unwrap();
+        let (path, file, lines) = ("s".into(), "s".into(), std::collections::BTreeMap::new());
+        let suites = [Loaded { path, file, suite, runs, lines }];
+        let tools = Tools { module: PathBuf::from("/nonexistent"), envoy: Some("/nonexistent".into()) };
+        let options = Options { only: None, signatures: vec![Signatures::Auto], compared: false };
+        let each = Arc::new(drop) as crate::cases::Each;
+        let report = run_and_wait(&suites, &options, &tools, &each).unwrap();
+        assert_eq!((report.broken.len(), report.cases, report.skipped.len()), (1, 2, 1), "{report:?}");
+        assert!(!report.is_good() && report.emptiness(None).is_none());
+        assert!(report.text().contains("BROKEN ") && report.text().ends_with("1 of the proxies broke"));
     }
 }

@@ -156,8 +156,8 @@ fn walk(
     requests: &mut u32,
 ) -> Result<Verdict, String> {
     let target = driver.target();
-    if !run.runs_on(target) {
-        return Ok(Verdict::Skipped(run.only.as_ref().map(|only| only.because.clone()).unwrap_or_default()));
+    if let Some(why) = run.left_out(target) {
+        return Ok(Verdict::Skipped(why));
     }
     driver.fresh().map_err(|broken| broken.0)?;
     for (step, number_of_step) in run.steps.iter().zip(1..) {
@@ -217,6 +217,31 @@ mod tests {
             let (method, path) = (wire.method.clone(), wire.path.clone());
             let upstream = Some(crate::wire::Seen { method, path, ..Default::default() });
             Ok(Observed { status: 200, body: b"ok".to_vec(), upstream, ..Observed::default() })
+        }
+    }
+
+    #[test]
+    fn what_is_not_seen_there_is_not_passed_there() {
+        let bundle = "{apiVersion: bartizan/v1, name: x, routes: [{path: /, access: public, limits: []}]}";
+        for (expect, why) in [
+            ("{metrics: {bartizan.refused.no-policy: 0}}", "`metrics`"),
+            ("{log: [a]}", "`metrics` and `log` are seen simulated alone"),
+            ("allow", ""),
+        ] {
+            let text = format!(
+                "bundle: {{text: '{bundle}'}}\ncases: [{{name: a, steps: [{{}}, {{expect: {expect}}}]}}]\n"
+            );
+            let (suite, runs) = crate::suite::parse(&text, "s").unwrap();
+            let (path, file, lines) = (std::path::PathBuf::new(), "s".into(), Default::default());
+            let loaded = crate::suite::Loaded { path, file, suite, runs: runs.clone(), lines };
+            let mint = loaded.prepare().unwrap().mint;
+            for target in [Target::Native, Target::Envoy(crate::format::Http::V2)] {
+                assert!(runs[0].left_out(target).unwrap_or_default().contains(why), "{expect}");
+                assert_eq!(runs[0].left_out(target).is_none(), why.is_empty(), "{expect}");
+            }
+            assert_eq!(runs[0].left_out(Target::Simulated(crate::format::Http::V1)), None);
+            let skipped = matches!(run(&mut Open, &runs[0], 1, &mint).verdict, Verdict::Skipped(_));
+            assert_eq!(skipped, !why.is_empty(), "{expect}");
         }
     }
 

@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 
 use bartizan_engine::reason::Reason;
 
-use crate::expand::{Run, RunStep};
-use crate::format::Decision;
+use crate::expand::{Run, RunStep, Target};
+use crate::format::{Decision, Http, Place};
 
 /// What an allowing case without a refusing one near it is told.
 pub const ALONE: &str = "allows, and no case near it refuses: it would pass without any policy; add a case that refuses at \
-                         the same method and path, or name one with `near`";
+                         the same method, host and path and runs wherever this one does, or name one with `near`";
 
 /// What is wrong with the runs of one file, each with the name of its case.
 pub(crate) fn wrong(runs: &[Run]) -> Vec<(&str, String)> {
@@ -47,21 +47,34 @@ pub(crate) fn wrong(runs: &[Run]) -> Vec<(&str, String)> {
 }
 
 /// The cases of one file that allow something while no case near them refuses: none in the same table or sequence,
-/// none named by `near`, none at the same method and path. The first run of each.
+/// none named by `near`, none at the same method, host and path. One that does not run wherever they run is not near: there they would stand
+/// alone; one that was named has to run at one of these places. The first run of each.
 #[must_use]
 pub fn alone(runs: &[Run]) -> Vec<&Run> {
-    let cases = refusing(runs);
-    let refused = runs.iter().filter(|run| refuses(run));
-    let resources: BTreeSet<String> =
-        refused.flat_map(|run| run.steps.iter().map(RunStep::resource)).collect();
-    let mut told = BTreeSet::new();
+    let refusing: Vec<(&Run, BTreeSet<String>)> = runs
+        .iter()
+        .filter(|run| refuses(run))
+        .map(|run| (run, run.steps.iter().map(RunStep::resource).collect()))
+        .collect();
     let beside = |run: &Run| {
-        cases.contains(run.case.as_str())
-            || run.near.is_some()
-            || run.steps.iter().any(|step| resources.contains(&step.resource()))
+        refusing.iter().any(|(other, resources)| {
+            let (here, common) = (places(run), places(other));
+            let common = here.intersection(&common).count();
+            let same = || run.steps.iter().any(|step| resources.contains(&step.resource()));
+            (run.near.as_ref() == Some(&other.case) && common > 0)
+                || (common == here.len() && (other.case == run.case || same()))
+        })
     };
+    let mut told = BTreeSet::new();
     let allows = |run: &Run| decisions(run).contains(&Decision::Allow);
     runs.iter().filter(|run| allows(run) && !beside(run) && told.insert(run.case.as_str())).collect()
+}
+
+/// Where a run happens, over whichever HTTP.
+fn places(run: &Run) -> BTreeSet<Place> {
+    let over = |http| [Target::Native, Target::Simulated(http), Target::Envoy(http)];
+    let targets = over(Http::V1).into_iter().chain(over(Http::V2));
+    targets.filter(|to| run.runs_on(*to)).map(Target::place).collect()
 }
 
 /// The names of the cases that refuse something.
@@ -129,5 +142,18 @@ mod tests {
         ] {
             assert!(alone(&format!("{refusing}{beside}")).is_empty(), "{beside}");
         }
+        // A refusal that does not run where the case runs, or is about another host, is not near.
+        let refused =
+            |more: &str| format!("  - {{name: 'no', request: {{path: /n{more}}}, expect: route-unknown");
+        let allow = "  - {name: a, request: {path: /n}}\n";
+        let envoy = format!("{}, only: {{run: envoy, because: x}}}}\n", refused(""));
+        assert_eq!(alone(&format!("{envoy}{allow}")), ["a"]);
+        let named = |more: &str| alone(&format!("{envoy}  - {{name: a, near: 'no'{more}}}\n"));
+        assert_eq!((named(", only: {run: native, because: x}"), named("")), (vec!["a".to_owned()], vec![]));
+        assert_eq!(alone(&format!("{}}}\n{allow}", refused(", host: other"))), ["a"]);
+        let http = format!("{}, only: {{http: \"1.1\", because: x}}}}\n", refused(""));
+        assert!(alone(&format!("{http}{allow}")).is_empty());
+        let there = "  - {name: a, request: {path: /n}, only: {run: envoy, because: x}}\n";
+        assert!(alone(&format!("{envoy}{there}")).is_empty());
     }
 }

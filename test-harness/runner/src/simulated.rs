@@ -202,8 +202,11 @@ impl Driver for Simulated {
         }
         if let Some((function, nth)) = idle {
             let often = nth.map(|nth| format!(" {nth} times")).unwrap_or_default();
+            let named =
+                nth.is_none() && wire.simulate.faults.iter().any(|f| f.call == function && f.nth.is_some());
+            let more = if named { " more often than its faults with `nth` say" } else { "" };
             return Err(Broken(format!(
-                "the request does not call `{function}`{often}, so that fault shows nothing"
+                "the request does not call `{function}`{often}{more}, so that fault shows nothing"
             )));
         }
         let mut observed = self.observe(wire, &answer);
@@ -366,11 +369,13 @@ mod tests {
             simulated.send(&wire)
         };
         assert!(send("{call: proxy_log, nth: 1}, {call: proxy_log, nth: 2}").is_ok());
-        assert!(send("{call: proxy_log}, {call: proxy_log, nth: 2}").is_ok());
+        assert!(send("{call: proxy_log}, {call: proxy_log, nth: 2, status: empty}").is_ok());
         let idle = send("{call: proxy_log, nth: 1}, {call: proxy_log, nth: 3}").unwrap_err();
         assert_eq!(idle.0, "the request does not call `proxy_log` 3 times, so that fault shows nothing");
         assert!(send("{call: proxy_done}").is_err());
-        assert!(send("{call: proxy_log}, {call: proxy_log, status: empty}").is_err());
+        let others = "{call: proxy_log, nth: 1}, {call: proxy_log, nth: 2}, {call: proxy_log, status: empty}";
+        let idle = send(others).unwrap_err();
+        assert!(idle.0.contains("`proxy_log` more often than its faults with `nth` say"), "{idle}");
     }
 
     #[test]

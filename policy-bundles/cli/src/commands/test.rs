@@ -49,7 +49,8 @@ is drawn from the seed: the same seed gives the same run.
 Exit codes:
   0  all passed
   1  a case failed, the coverage is below its threshold, or --strict and warnings
-  2  something could not be run: usage, no module, no cases, a case with an error
+  2  something could not be run: usage, no module, no cases, a case with an error,
+     an Envoy that broke
   3  DIR cannot be read, or the report cannot be written";
 
 /// Runs the behaviour cases of a bundle through the filter.
@@ -113,7 +114,8 @@ pub(crate) fn run(test: &Test, screen: &Screen) -> Result<Outcome, Failure> {
     match tested(test) {
         Ok((results, coverages)) => {
             report(test, screen, &results, &coverages)?;
-            Ok(verdict(test, &results, &coverages))
+            let least = test.coverage_threshold.as_ref();
+            Ok(results.outcome(least.is_some_and(|least| coverages.is_below(least))))
         }
         Err(Stop::NotRun(why)) => {
             screen.complain(&why);
@@ -178,18 +180,4 @@ fn report(test: &Test, screen: &Screen, results: &Results, coverages: &Coverages
             "{place}: the report cannot be written: {why}; give another place with --output"
         ))
     })
-}
-
-fn verdict(test: &Test, results: &Results, coverages: &Coverages) -> Outcome {
-    let counts = results.counts();
-    if counts.errors > 0 || counts.ran() == 0 {
-        Outcome::NotRun
-    } else if counts.failed > 0
-        || results.refused_warnings() > 0
-        || test.coverage_threshold.as_ref().is_some_and(|least| coverages.is_below(least))
-    {
-        Outcome::Problems
-    } else {
-        Outcome::Fine
-    }
 }

@@ -259,6 +259,13 @@ fn runs_that_show_nothing_fail_and_say_what_to_do() {
     assert_eq!(skipped.status.code(), Some(2), "{}", out(&skipped));
     assert!(out(&skipped).contains("SKIPPED 1 case: it is for Envoy"), "{}", out(&skipped));
     assert!(out(&skipped).contains("no case was run: 1 case left out here"), "{}", out(&skipped));
+    let told = |format| bartizan(&[&small("skipped", elsewhere), "--native", "--format", format]);
+    let report = json(&told("json"));
+    assert_eq!(report["outcome"], "not_run");
+    assert!(report["problems"][0].as_str().is_some_and(|why| why.starts_with("no case was run")), "{report}");
+    let junit = out(&told("junit"));
+    assert!(junit.contains("tests=\"2\" failures=\"0\" errors=\"1\" skipped=\"1\""), "{junit}");
+    assert!(junit.contains("<error message=\"no case was run"), "{junit}");
     // With an Envoy too, which is not even started: any file will do.
     let simulated = "  - {name: a, only: {run: simulated, because: time moves}, request: {path: /y}, expect: route-unknown}\n";
     let directory = small("skipped-envoy", simulated);
@@ -396,4 +403,7 @@ fn the_same_cases_go_through_a_real_envoy() {
     let by_proxy = run(&small("envoy-codec", hostless), &["--coverage"]);
     assert_eq!(by_proxy.status.code(), Some(0), "{}{}", out(&by_proxy), err(&by_proxy));
     assert!(out(&by_proxy).contains("host-malformed: never met"), "{}", out(&by_proxy));
+    assert!(out(&by_proxy).contains("of 1 passed, 1 had an answer that Envoy gave"), "{}", out(&by_proxy));
+    let by_proxy = json(&run(&small("envoy-codec", hostless), &["--format", "json"]));
+    assert_eq!(by_proxy["summary"]["passed_by_proxy"], 1, "{by_proxy:#}");
 }

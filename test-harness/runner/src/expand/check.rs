@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::fill::named;
 use super::{Concrete, Run, RunStep, Target, object};
-use crate::format::{Decision, Http};
+use crate::format::{Decision, Fault, Http};
 use crate::mint;
 
 /// Everything that is wrong with a run by itself.
@@ -19,6 +19,7 @@ pub(super) fn run(run: &Run) -> Result<(), String> {
         place(run, &concrete)?;
         head(&concrete)?;
         disconnect(&concrete)?;
+        faults(&concrete.wire.simulate.faults)?;
     }
     Ok(())
 }
@@ -68,6 +69,27 @@ fn disconnect(Concrete { wire, expect }: &Concrete) -> Result<(), String> {
             "with `disconnect_after` a request that is allowed gets no answer: take `status` and `headers` away"
                 .into(),
         );
+    }
+    Ok(())
+}
+
+/// Whether each fault can strike beside the others.
+fn faults(faults: &[Fault]) -> Result<(), String> {
+    for (index, fault) in faults.iter().enumerate() {
+        let Fault { call, nth, status } = fault;
+        let others = faults.iter().skip(index.saturating_add(1)).filter(|other| other.call == *call);
+        for other in others {
+            if other.nth == *nth {
+                return Err(format!(
+                    "simulate.faults: two are for the same call of `{call}`, and one alone can strike: take one away"
+                ));
+            }
+            if other.status == *status && (nth.is_none() || other.nth.is_none()) {
+                return Err(format!(
+                    "simulate.faults: each call of `{call}` fails already, in the same way: take the one with `nth` away"
+                ));
+            }
+        }
     }
     Ok(())
 }
@@ -273,6 +295,26 @@ mod tests {
         assert!(left(3, "allow").contains("2 pieces"));
         assert!(left(1, "{status: 200}").contains("`status`"));
         assert!(left(1, "{headers: {x-a: null}}").contains("`headers`"));
+    }
+
+    #[test]
+    fn no_fault_stands_in_the_way_of_another() {
+        let faults =
+            |faults: &str| said(&format!("request: {{simulate: {{faults: {faults}}}}}, {SIMULATED}"));
+        for shadowed in [
+            "[{call: proxy_log}, {call: proxy_log, status: empty}]",
+            "[{call: proxy_log, nth: 2}, {call: proxy_log, nth: 2}]",
+            "[{call: proxy_log, nth: 1}, {call: proxy_log}]",
+            "[{call: proxy_log}, {call: proxy_log, nth: 1}]",
+        ] {
+            assert!(faults(shadowed).starts_with("simulate.faults: "), "{shadowed}");
+        }
+        for fine in [
+            "[{call: proxy_log, nth: 1}, {call: proxy_log, status: empty}]",
+            "[{call: proxy_log, nth: 1}, {call: proxy_log, nth: 2}, {call: proxy_get_shared_data}]",
+        ] {
+            assert_eq!(faults(fine), "nothing", "{fine}");
+        }
     }
 
     #[test]

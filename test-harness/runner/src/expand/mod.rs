@@ -107,13 +107,31 @@ impl Run {
         }
     }
 
-    /// Whether it runs there.
+    /// Whether it is meant for there.
     #[must_use]
     pub fn runs_on(&self, target: Target) -> bool {
         let Some(only) = &self.only else { return true };
         let place = only.run.as_ref().is_none_or(|places| places.has(target.place()));
         let http = only.http.is_none_or(|only| target.http().is_none_or(|http| http == only));
         place && http
+    }
+}
+
+/// Why a run is left out where nobody sees what it expects.
+const UNSEEN: &str = "`metrics` and `log` are seen simulated alone";
+
+impl Run {
+    /// Why it is left out there, if it is: the case says so, or it looks at what is not seen there and would pass
+    /// whatever happened.
+    #[must_use]
+    pub fn left_out(&self, target: Target) -> Option<String> {
+        if !self.runs_on(target) {
+            return Some(self.only.as_ref().map(|only| only.because.clone()).unwrap_or_default());
+        }
+        let mut expectations = self.steps.iter().filter_map(|step| step.expectation().ok());
+        let unseen = !matches!(target, Target::Simulated(_))
+            && expectations.any(|expect| !expect.metrics.is_empty() || !expect.log.is_empty());
+        unseen.then(|| UNSEEN.to_owned())
     }
 }
 
@@ -185,7 +203,7 @@ impl RunStep {
         request.map(|(_, value)| value).chain([&self.expect]).flat_map(fill::named).collect()
     }
 
-    /// Method and path without the query, for telling which cases are neighbours.
+    /// Method, host and path without the query, for telling which cases are neighbours.
     #[must_use]
     pub fn resource(&self) -> String {
         let method = self.request.get("method").and_then(Value::as_str).unwrap_or("GET");
@@ -194,7 +212,8 @@ impl RunStep {
             Some(other) => other.to_string(),
             None => "/".to_owned(),
         };
-        format!("{method} {path}")
+        let host = self.request.get("host").map(Value::to_string).unwrap_or_default();
+        format!("{method} {host} {path}")
     }
 }
 

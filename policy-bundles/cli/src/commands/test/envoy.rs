@@ -51,11 +51,14 @@ pub(super) fn run(
         test.filter.as_ref().is_none_or(|text| run.label().contains(text.as_str()))
     };
     let started = Instant::now();
+    let mut broken = Vec::new();
     if suites.iter().flat_map(|suite| &suite.runs).any(|run| wanted(&run)) {
         let options =
             Options { only: test.filter.clone(), signatures: vec![Signatures::Auto], compared: false };
         let tools = Tools { module: absolute, envoy: Some(envoy) };
-        for (ended, suite, prepared) in all(&suites, &options, &tools, &good)? {
+        let (ended, what_broke) = all(&suites, &options, &tools, &good)?;
+        broken = what_broke;
+        for (ended, suite, prepared) in ended {
             let (place, line) = order.place(&ended.run);
             cases.push((place, told(ended, line, suite, prepared, &mut coverages, &settings)));
         }
@@ -64,19 +67,20 @@ pub(super) fn run(
     let mut cases: Vec<CaseResult> = cases.into_iter().map(|(_, case)| case).collect();
     cases.extend(place::unread(found));
     let warnings = found.warnings(test.filter.as_deref());
-    Ok((Results { settings, cases, warnings, took: started.elapsed() }, coverages))
+    Ok((Results { settings, cases, warnings, broken, took: started.elapsed() }, coverages))
 }
 
 /// A run with its suite.
 type Of<'a> = (Ended, &'a Loaded, &'a Prepared);
 
-/// Everything that ended, told only when all has: what is said of a run shall not slow down the next.
+/// Everything that ended, told only when all has: what is said of a run shall not slow down the next. And which proxies
+/// broke; without any run that ended this is all there is to say.
 fn all<'a>(
     suites: &[Loaded],
     options: &Options,
     tools: &Tools,
     good: &'a [(&'a Loaded, Prepared)],
-) -> Result<Vec<Of<'a>>, String> {
+) -> Result<(Vec<Of<'a>>, Vec<String>), String> {
     // Over two versions of HTTP.
     let progress = Arc::new(Progress::new(suites.iter().map(|suite| suite.runs.len() * 2).sum()));
     progress.say("starting Envoy");
@@ -88,13 +92,15 @@ fn all<'a>(
     });
     let report = run_and_wait(suites, options, tools, &each);
     progress.end();
-    report.map_err(|error| format!("{error:#}"))?;
+    let broken = report.map_err(|error| format!("{error:#}"))?.broken;
     let ended = std::mem::take(&mut *ended.lock().unwrap_or_else(PoisonError::into_inner));
     let whose = |run: &Ended| good.iter().find(|(suite, _)| suite.file == run.run.file);
-    Ok(ended
+    let ended: Vec<Of<'a>> = ended
         .into_iter()
         .filter_map(|run| whose(&run).map(|(suite, prepared)| (run, *suite, prepared)))
-        .collect())
+        .collect();
+    let ran = ended.iter().any(|(run, _, _)| !matches!(run.verdict, Verdict::Skipped(_)));
+    if ran || broken.is_empty() { Ok((ended, broken)) } else { Err(broken.join("\n")) }
 }
 
 /// One result, with what the engine says of the same requests.
@@ -126,6 +132,7 @@ fn told(
     let requests = u32::try_from(requests).unwrap_or(u32::MAX);
     let mut result = CaseResult::of((file, line), &run, (verdict, requests), took, &found::home(suite));
     result.way = Some(way);
+    result.by_proxy = by_proxy;
     result
 }
 

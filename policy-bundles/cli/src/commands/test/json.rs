@@ -8,7 +8,7 @@ use super::coverage::Coverages;
 use super::found::Warning;
 use super::percent::Percent;
 use super::results::{CaseResult, Failed, Results, Status};
-use crate::output::is_hidden;
+use crate::output::{Outcome, is_hidden};
 
 /// The report as text. JSON has escapes for the control characters that its writers leave as they are.
 pub(super) fn report(results: &Results, coverages: &Coverages) -> String {
@@ -39,10 +39,17 @@ fn value(results: &Results, coverages: &Coverages) -> Value {
             "failed": counts.failed,
             "errors": counts.errors,
             "skipped": counts.skipped,
+            "passed_by_proxy": results.passed_by_proxy(),
             "warnings": results.warnings.len(),
             "requests": results.requests(),
             "seconds": results.took.as_secs_f64(),
         },
+        "outcome": match results.outcome(below == Some(true)) {
+            Outcome::Fine => "passed",
+            Outcome::Problems => "failed",
+            Outcome::NotRun | Outcome::Failed => "not_run",
+        },
+        "problems": results.wrong(),
         "cases": results.cases.iter().map(|case| one(results, case)).collect::<Vec<_>>(),
         "warnings": results.warnings.iter().map(warning).collect::<Vec<_>>(),
         "strict": settings.strict,
@@ -77,6 +84,7 @@ fn one(results: &Results, case: &CaseResult) -> Value {
         "way": case.way,
         "status": status,
         "details": why,
+        "by_proxy": case.by_proxy,
         "requests": case.requests,
         "seconds": case.took.as_secs_f64(),
         "replay": wrong.then(|| results.replay(case)),

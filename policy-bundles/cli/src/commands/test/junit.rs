@@ -20,6 +20,7 @@ pub(super) fn report(results: &Results, coverages: &Coverages) -> String {
     if !results.warnings.is_empty() {
         warnings(&mut suites, &mut counts, results);
     }
+    wrong(&mut suites, &mut counts, &results.wrong());
     if let Some((least, is_below)) = below {
         let one =
             Counts { failed: usize::from(is_below), passed: usize::from(!is_below), ..Counts::default() };
@@ -41,6 +42,24 @@ pub(super) fn report(results: &Results, coverages: &Coverages) -> String {
         numbers(counts),
         results.took.as_secs_f64()
     )
+}
+
+/// A test for each thing that is wrong with the whole run: without it a run of nothing would look fine.
+fn wrong(out: &mut String, counts: &mut Counts, wrong: &[String]) {
+    if wrong.is_empty() {
+        return;
+    }
+    let own = Counts { errors: wrong.len(), ..Counts::default() };
+    counts.errors += own.errors;
+    suite(out, "the run", own, 0.0);
+    for why in wrong {
+        let (message, text) = (escaped(why.lines().next().unwrap_or_default()), escaped(why));
+        let _ = writeln!(
+            out,
+            "    <testcase classname=\"the run\" name=\"cases were run to the end\" time=\"0\">\n      <error message=\"{message}\">{text}</error>\n    </testcase>"
+        );
+    }
+    *out += "  </testsuite>\n";
 }
 
 /// A test for each warning; it fails if warnings are as bad as failures.

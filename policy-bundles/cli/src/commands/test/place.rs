@@ -67,7 +67,7 @@ pub(super) fn run(
     let mut cases: Vec<CaseResult> = cases.into_iter().map(|(_, case)| case).collect();
     cases.extend(unread(found));
     let warnings = found.warnings(test.filter.as_deref());
-    Ok((Results { settings, cases, warnings, took }, coverages))
+    Ok((Results { settings, cases, warnings, broken: Vec::new(), took }, coverages))
 }
 
 /// A result for each file that could not be read.
@@ -79,6 +79,7 @@ pub(super) fn unread(found: &Found) -> impl Iterator<Item = CaseResult> {
         row: None,
         way: None,
         status: Status::Error(wrong.join("\n")),
+        by_proxy: false,
         requests: 0,
         took: Duration::ZERO,
     })

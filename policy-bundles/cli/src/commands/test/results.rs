@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::found::{Home, Warning};
 use super::percent::Percent;
 use super::request;
-use crate::output::is_hidden;
+use crate::output::{Outcome, count, is_hidden};
 
 /// How the command was called.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +37,8 @@ pub(super) struct Results {
     pub(super) cases: Vec<CaseResult>,
     /// What shows less than somebody may think.
     pub(super) warnings: Vec<Warning>,
+    /// Which proxies broke while cases ran, and why.
+    pub(super) broken: Vec<String>,
     pub(super) took: Duration,
 }
 
@@ -53,6 +55,8 @@ pub(super) struct CaseResult {
     /// In which of several ways it ran, if there are several.
     pub(super) way: Option<String>,
     pub(super) status: Status,
+    /// Whether the proxy answered any of its requests itself, before the filter saw it.
+    pub(super) by_proxy: bool,
     pub(super) requests: u32,
     pub(super) took: Duration,
 }
@@ -126,6 +130,35 @@ impl Counts {
 impl Results {
     pub(super) fn counts(&self) -> Counts {
         Counts::of(&self.cases)
+    }
+
+    /// What is wrong with the whole run, beside what is with cases: a proxy that broke, nothing that was run.
+    pub(super) fn wrong(&self) -> Vec<String> {
+        let counts = self.counts();
+        let nothing = (counts.ran() == 0).then(|| {
+            format!(
+                "no case was run: {} left out here for the reasons above, and an empty run shows nothing",
+                count(counts.skipped, "case")
+            )
+        });
+        self.broken.iter().cloned().chain(nothing).collect()
+    }
+
+    /// What passed although the filter never judged it, or not all of it: the proxy answered, as the case allows.
+    pub(super) fn passed_by_proxy(&self) -> usize {
+        self.cases.iter().filter(|case| case.by_proxy && matches!(case.status, Status::Passed)).count()
+    }
+
+    /// How it ended, as the exit code says it.
+    pub(super) fn outcome(&self, below_threshold: bool) -> Outcome {
+        let counts = self.counts();
+        if counts.errors > 0 || !self.wrong().is_empty() {
+            Outcome::NotRun
+        } else if counts.failed > 0 || self.refused_warnings() > 0 || below_threshold {
+            Outcome::Problems
+        } else {
+            Outcome::Fine
+        }
     }
 
     /// How many warnings are as bad as failures.
@@ -213,7 +246,7 @@ impl CaseResult {
             Verdict::Skipped(why) => Status::Skipped(why),
         };
         let (case, row) = (run.case.clone(), run.row.clone());
-        Self { file, line, case, row, way: None, status, requests, took }
+        Self { file, line, case, row, way: None, status, by_proxy: false, requests, took }
     }
 }
 
@@ -279,6 +312,29 @@ impl Failed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proxy_that_broke_is_told_beside_what_passed() {
+        let passed = CaseResult {
+            file: "a".into(),
+            line: None,
+            case: "a".into(),
+            row: None,
+            way: None,
+            status: Status::Passed,
+            by_proxy: true,
+            requests: 1,
+            took: Duration::ZERO,
+        };
+        let broken = vec!["VM restarts: 1".to_owned()];
+        let settings = Settings::default();
+        let mut results =
+            Results { settings, cases: vec![passed], warnings: Vec::new(), broken, took: Duration::ZERO };
+        assert_eq!((results.outcome(false), results.wrong().len()), (Outcome::NotRun, 1));
+        assert_eq!((results.counts().passed, results.passed_by_proxy()), (1, 1));
+        results.broken.clear();
+        assert_eq!((results.outcome(false), results.outcome(true)), (Outcome::Fine, Outcome::Problems));
+    }
 
     #[test]
     fn a_command_can_be_pasted_into_a_shell() {

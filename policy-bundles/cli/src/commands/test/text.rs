@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::coverage::Coverages;
 use super::results::{CaseResult, Counts, Failed, Results, Status};
-use crate::output::{count, paint, printable};
+use crate::output::{Outcome, count, paint, printable};
 
 const GREEN: &str = "1;32";
 const RED: &str = "1;31";
@@ -169,15 +169,22 @@ fn summary(out: &mut String, results: &Results, coverages: &Coverages, colour: b
     let settings = &results.settings;
     let below = settings.threshold.as_ref().filter(|least| coverages.is_below(least));
     let refused = results.refused_warnings();
-    let bad = counts.failed > 0 || refused > 0 || counts.errors > 0 || counts.ran() == 0 || below.is_some();
+    let bad = !matches!(results.outcome(below.is_some()), Outcome::Fine);
     let cases = count(counts.all(), "case");
     let seconds = results.took.as_secs_f64();
     let requests = count(usize::try_from(results.requests()).unwrap_or(usize::MAX), "request");
-    if counts.ran() == 0 {
-        let all = count(counts.skipped, "case");
+    for wrong in results.wrong() {
+        out.push('\n');
+        for text in wrong.lines() {
+            let _ = writeln!(out, "{}", printable(text));
+        }
+    }
+    let by_proxy = results.passed_by_proxy();
+    if by_proxy > 0 {
         let _ = writeln!(
             out,
-            "\nno case was run: {all} left out here for the reasons above, and an empty run shows nothing"
+            "\nof {} passed, {by_proxy} had an answer that Envoy gave itself, before the filter saw the request: `proxy` allows it",
+            counts.passed
         );
     }
     if refused > 0 {
