@@ -6,10 +6,10 @@
 use std::sync::OnceLock;
 
 use bartizan_compiler::artifact::{SigningKey, envelope, public_pem};
-use bartizan_compiler::canonical;
 use bartizan_engine::envelope::dsse::{PAYLOAD_TYPE, Signature, preamble};
 use bartizan_engine::envelope::trust::{TrustPlan, TrustedKey};
 use bartizan_engine::envelope::{Trust, admit};
+use bartizan_engine::plan::Plan;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::Value;
@@ -38,6 +38,13 @@ fn fixture() -> &'static Fixture {
     })
 }
 
+/// What a second reader looks at in an envelope. Members it does not know may hold anything, such as half a surrogate pair,
+/// which JSON allows (RFC 8259, section 8.2) and a [`Value`] cannot hold.
+#[derive(serde::Deserialize)]
+struct Outer {
+    payload: String,
+}
+
 /// Any bytes as an artifact, or as a payload that is signed.
 pub fn run(data: &[u8]) -> bool {
     let Fixture { keys, trust } = fixture();
@@ -62,9 +69,9 @@ pub fn run(data: &[u8]) -> bool {
         }
     };
     // A second reader: no code of the engine but the hash.
-    let outer: Value = serde_json::from_slice(&artifact).expect("JSON");
-    let text = outer.get("payload").and_then(Value::as_str).expect("a payload");
-    let payload = STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).expect("base64");
+    let outer: Outer = serde_json::from_slice(&artifact).expect("JSON");
+    let text = outer.payload;
+    let payload = STANDARD.decode(&text).or_else(|_| URL_SAFE.decode(&text)).expect("base64");
     let inner: Value = serde_json::from_slice(&payload).expect("JSON");
     let plan = inner.get("plan").expect("a plan");
     assert_eq!(plan.get("name").and_then(Value::as_str), Some(admitted.plan().name.as_str()));
@@ -74,8 +81,9 @@ pub fn run(data: &[u8]) -> bool {
     assert!(time("not_before").is_none_or(|from| from <= now), "it is not valid yet");
     let ids: std::collections::BTreeSet<_> = admitted.signers().iter().collect();
     assert!(ids.len() >= 2 && ids.len() == admitted.signers().len(), "too few vouch for it");
-    // Its plan is written as it was signed: nothing was left out and nothing was read in another way.
-    let written = canonical::plan(admitted.plan()).expect("a plan can be written");
-    assert_eq!(canonical::json(plan), written, "the filter reads another plan");
+    // Nothing of the plan was read in another way. It need not be written as we write it: whoever holds the keys may
+    // have spelled out a default.
+    let read: Plan = serde_json::from_value(plan.clone()).expect("a plan");
+    assert_eq!(&read, admitted.plan(), "the filter reads another plan");
     fixture::load(admitted.plan().clone()).is_some()
 }
