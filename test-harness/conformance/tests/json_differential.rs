@@ -3,7 +3,11 @@
 use bartizan_compiler::schema::{self, Options};
 use bartizan_conformance::bodies::JsonRoute;
 use proptest::prelude::*;
+use proptest::sample::select;
 use serde_json::{Value, json};
+
+// Strategies are boxed, and words are selected from slices: a union of unboxed ones lies on the stack whole, with a third of a
+// megabyte for each level of a schema, and now and then a deep one overflowed it.
 
 /// Values over few names and few scalars, so that schemas have something to say about them.
 fn value() -> impl Strategy<Value = Value> {
@@ -26,20 +30,20 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 fn name() -> impl Strategy<Value = String> {
-    prop_oneof![Just("a".to_owned()), Just("b".to_owned()), Just("ab".to_owned()), Just("c/~".to_owned())]
+    select(&["a", "b", "ab", "c/~"][..]).prop_map(str::to_owned)
 }
 
 fn type_name() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        Just(json!("null")),
-        Just(json!("boolean")),
-        Just(json!("integer")),
-        Just(json!("number")),
-        Just(json!("string")),
-        Just(json!("array")),
-        Just(json!("object")),
-        Just(json!(["string", "object", "array"])),
-    ]
+    select(vec![
+        json!("null"),
+        json!("boolean"),
+        json!("integer"),
+        json!("number"),
+        json!("string"),
+        json!("array"),
+        json!("object"),
+        json!(["string", "object", "array"]),
+    ])
 }
 
 /// One keyword that needs no other schema.
@@ -47,31 +51,25 @@ fn assertion() -> impl Strategy<Value = (String, Value)> {
     let number =
         || prop_oneof![(-3..5_i64).prop_map(Value::from), (-8..8_i64).prop_map(|n| json!(n as f64 / 4.0))];
     let count = || (0..4_u64).prop_map(Value::from);
-    let bounds =
-        prop_oneof![Just("minimum"), Just("maximum"), Just("exclusiveMinimum"), Just("exclusiveMaximum")];
-    let sizes = prop_oneof![
-        Just("minLength"),
-        Just("maxLength"),
-        Just("minItems"),
-        Just("maxItems"),
-        Just("minProperties"),
-        Just("maxProperties"),
-    ];
-    let pattern =
-        prop_oneof![Just("^a"), Just("b$"), Just("^[ab]{1,3}$"), Just("a|b"), Just("\\W"), Just("^.?$")];
+    let bounds = select(&["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"][..]);
+    let sizes =
+        select(&["minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"][..]);
+    let pattern = select(&["^a", "b$", "^[ab]{1,3}$", "a|b", "\\W", "^.?$"][..]);
     prop_oneof![
-        type_name().prop_map(|t| ("type".to_owned(), t)),
-        (bounds, number()).prop_map(|(k, v)| (k.to_owned(), v)),
-        (sizes, count()).prop_map(|(k, v)| (k.to_owned(), v)),
-        prop_oneof![Just(json!(1)), Just(json!(0.5)), Just(json!(2)), Just(json!(0.75))]
-            .prop_map(|v| ("multipleOf".to_owned(), v)),
-        pattern.prop_map(|v| ("pattern".to_owned(), v.into())),
-        Just(("uniqueItems".to_owned(), json!(true))),
-        value().prop_map(|v| ("const".to_owned(), v)),
-        proptest::collection::vec(value(), 1..4).prop_map(|v| ("enum".to_owned(), v.into())),
-        proptest::collection::vec(name(), 0..3).prop_map(|v| ("required".to_owned(), unique(v))),
+        type_name().prop_map(|t| ("type".to_owned(), t)).boxed(),
+        (bounds, number()).prop_map(|(k, v)| (k.to_owned(), v)).boxed(),
+        (sizes, count()).prop_map(|(k, v)| (k.to_owned(), v)).boxed(),
+        select(vec![json!(1), json!(0.5), json!(2), json!(0.75)])
+            .prop_map(|v| ("multipleOf".to_owned(), v))
+            .boxed(),
+        pattern.prop_map(|v| ("pattern".to_owned(), v.into())).boxed(),
+        Just(("uniqueItems".to_owned(), json!(true))).boxed(),
+        value().prop_map(|v| ("const".to_owned(), v)).boxed(),
+        proptest::collection::vec(value(), 1..4).prop_map(|v| ("enum".to_owned(), v.into())).boxed(),
+        proptest::collection::vec(name(), 0..3).prop_map(|v| ("required".to_owned(), unique(v))).boxed(),
         (name(), proptest::collection::vec(name(), 0..2))
-            .prop_map(|(n, v)| ("dependentRequired".to_owned(), json!({n: unique(v)}))),
+            .prop_map(|(n, v)| ("dependentRequired".to_owned(), json!({n: unique(v)})))
+            .boxed(),
     ]
 }
 
@@ -89,27 +87,29 @@ fn schema_document() -> impl Strategy<Value = Value> {
     ];
     let tree = leaf.prop_recursive(3, 24, 3, |inner| {
         let list = proptest::collection::vec(inner.clone(), 1..4);
-        let one = prop_oneof![
-            Just("not"),
-            Just("items"),
-            Just("contains"),
-            Just("additionalProperties"),
-            Just("propertyNames"),
-            Just("unevaluatedProperties"),
-            Just("unevaluatedItems"),
-            Just("if"),
-            Just("then"),
-            Just("else"),
-        ];
-        let many = prop_oneof![Just("allOf"), Just("anyOf"), Just("oneOf"), Just("prefixItems")];
+        let one = select(
+            &[
+                "not",
+                "items",
+                "contains",
+                "additionalProperties",
+                "propertyNames",
+                "unevaluatedProperties",
+                "unevaluatedItems",
+                "if",
+                "then",
+                "else",
+            ][..],
+        );
+        let many = select(&["allOf", "anyOf", "oneOf", "prefixItems"][..]);
         let keyword = prop_oneof![
-            (one, inner.clone()).prop_map(|(k, v)| (k.to_owned(), v)),
-            (many, list).prop_map(|(k, v)| (k.to_owned(), v.into())),
-            (name(), inner.clone()).prop_map(|(n, v)| ("properties".to_owned(), json!({n: v}))),
-            (name(), inner.clone()).prop_map(|(n, v)| ("dependentSchemas".to_owned(), json!({n: v}))),
-            inner.prop_map(|v| ("patternProperties".to_owned(), json!({"^a": v}))),
-            (0..3_u64).prop_map(|n| ("maxContains".to_owned(), n.into())),
-            assertion(),
+            (one, inner.clone()).prop_map(|(k, v)| (k.to_owned(), v)).boxed(),
+            (many, list).prop_map(|(k, v)| (k.to_owned(), v.into())).boxed(),
+            (name(), inner.clone()).prop_map(|(n, v)| ("properties".to_owned(), json!({n: v}))).boxed(),
+            (name(), inner.clone()).prop_map(|(n, v)| ("dependentSchemas".to_owned(), json!({n: v}))).boxed(),
+            inner.prop_map(|v| ("patternProperties".to_owned(), json!({"^a": v}))).boxed(),
+            (0..3_u64).prop_map(|n| ("maxContains".to_owned(), n.into())).boxed(),
+            assertion().boxed(),
         ];
         proptest::collection::vec(keyword, 1..4).prop_map(|k| Value::Object(k.into_iter().collect()))
     });
