@@ -29,6 +29,7 @@ pub mod yaml;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use bartizan_engine::envelope::payload::WhenExpired;
 use bartizan_engine::pipeline::{Engine, Surroundings};
 use bartizan_engine::plan::{MAX_PLAN_BYTES, Plan, PlanError};
 
@@ -65,6 +66,8 @@ pub struct Release {
     pub not_before: Option<u64>,
     /// From when it is not valid any more, in seconds since 1970.
     pub expires: Option<u64>,
+    /// What becomes of requests when it expires while it is in force.
+    pub when_expired: WhenExpired,
 }
 
 impl Compiled {

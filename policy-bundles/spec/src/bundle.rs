@@ -37,6 +37,9 @@ pub struct Bundle {
     /// The moment from which filters refuse the artifact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Moment>,
+    /// What becomes of requests when the artifact in force expires.
+    #[serde(default)]
+    pub when_expired: WhenExpired,
     /// What the bundle is for, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -87,6 +90,17 @@ pub enum ApiVersion {
     /// The first version.
     #[serde(rename = "bartizan/v1")]
     V1,
+}
+
+/// What becomes of requests when the artifact in force expires, and nothing newer has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenExpired {
+    /// It stays in force: an old policy is better than none.
+    #[default]
+    Keep,
+    /// Every request is refused: a policy that nobody renewed is not trusted.
+    Refuse,
 }
 
 /// What happens to a request that no route matches.

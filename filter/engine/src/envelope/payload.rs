@@ -1,6 +1,7 @@
 //! What is signed: a bundle as one canonical JSON object.
 //!
-//! Its members are `plan`, `sources`, `builder`, and, if they say anything, `labels`, `not_before` and `expires`.
+//! Its members are `plan`, `sources`, `builder`, and, if they say anything, `labels`, `not_before`, `expires`
+//! and `when_expired`.
 //! The version of the plan, the name of the bundle and its revision have their only home in the plan: what is there
 //! once cannot contradict itself. So the three are where they are in every version of the plan, and are read before
 //! the rest of it.
@@ -35,10 +36,35 @@ pub struct About {
     /// From when it is not valid any more, in seconds since 1970.
     #[serde(default, deserialize_with = "given")]
     pub expires: Option<u64>,
+    /// What becomes of requests when it expires while it is in force.
+    #[serde(default, deserialize_with = "not_the_default")]
+    pub when_expired: WhenExpired,
     /// The digest of every file that went into it, `sha256:...`, by its path in the bundle.
     pub sources: BTreeMap<String, String>,
     /// The beginning of the plan.
     pub plan: Head,
+}
+
+/// What becomes of requests when a bundle expires while it is in force.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenExpired {
+    /// It stays in force.
+    #[default]
+    Keep,
+    /// Every request is refused.
+    Refuse,
+}
+
+impl WhenExpired {
+    /// The word for it, as it is written in a bundle.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Refuse => "refuse",
+        }
+    }
 }
 
 /// What every version of the plan has.
@@ -68,6 +94,14 @@ pub struct Builder {
 /// A member that is there has a value: `null` is not one.
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// The default is said by leaving it out: a payload has one way to say each thing.
+fn not_the_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WhenExpired, D::Error> {
+    match WhenExpired::deserialize(deserializer)? {
+        WhenExpired::Keep => Err(serde::de::Error::custom("`when_expired` is `keep`, which is left out")),
+        WhenExpired::Refuse => Ok(WhenExpired::Refuse),
+    }
 }
 
 impl About {

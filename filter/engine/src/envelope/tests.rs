@@ -234,6 +234,9 @@ fn every_kind_of_bad_payload_has_its_name() {
         ("/expires", json!(NOW - 20), Kind::PayloadInvalid),
         ("/expires", json!(1.5), Kind::PayloadInvalid),
         ("/expires", json!("never"), Kind::PayloadInvalid),
+        ("/when_expired", json!("keep"), Kind::PayloadInvalid),
+        ("/when_expired", json!("Refuse"), Kind::PayloadInvalid),
+        ("/when_expired", json!(true), Kind::PayloadInvalid),
         ("/expires", json!(NOW), Kind::Expired),
         ("/expires", json!(NOW + 1), Kind::NotYetValid),
     ] {
@@ -246,6 +249,12 @@ fn every_kind_of_bad_payload_has_its_name() {
     }
     for pointer in ["/labels", "/builder/by", "/not_before", "/expires"] {
         assert_eq!(of(&with(pointer, Value::Null)), Ok(()), "{pointer} may be missing");
+    }
+    for (value, read) in
+        [(Value::Null, payload::WhenExpired::Keep), (json!("refuse"), payload::WhenExpired::Refuse)]
+    {
+        let admitted = admit(&signed(&with("/when_expired", value), &[2]), &one, NOW, None).unwrap();
+        assert_eq!(admitted.about().when_expired, read);
     }
     let null = canonical::write(&payload()).replace(&format!("\"expires\":{}", NOW + 10), "\"expires\":null");
     assert_eq!(kind(&signed_text(&null, &[2]), &one), Err(Kind::PayloadInvalid));

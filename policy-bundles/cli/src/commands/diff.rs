@@ -84,6 +84,7 @@ fn document(path: &Path) -> Result<Result<Document, String>, Failure> {
             labels: about.labels.clone(),
             not_before: about.not_before,
             expires: about.expires,
+            when_expired: about.when_expired,
         };
         document::of(&artifact.plan, &release)
     }))

@@ -73,6 +73,7 @@ fn report(artifact: &Artifact) -> Value {
         "labels": about.labels,
         "not_before": moment(about.not_before),
         "expires": moment(about.expires),
+        "when_expired": about.when_expired.name(),
         "builder": {"name": about.builder.name, "version": about.builder.version, "by": about.builder.by},
         "signatures": signatures,
         "sources": about.sources,

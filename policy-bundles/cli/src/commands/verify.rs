@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bartizan_compiler::artifact::Artifact;
 use bartizan_engine::envelope::key::{PublicKey, hex, sha256};
-use bartizan_engine::envelope::payload::About;
+use bartizan_engine::envelope::payload::{About, WhenExpired};
 use bartizan_engine::envelope::trust::{TrustPlan, TrustedKey};
 use bartizan_engine::envelope::{Admitted, Current, Kind, Refused, Trust, admit};
 use bartizan_spec::time::Moment;
@@ -207,11 +207,15 @@ fn accepted(
 /// When it is valid, for people.
 pub(crate) fn validity(about: &About) -> String {
     let text = |time| moment(time).as_str().map(str::to_owned).unwrap_or_default();
+    let then = match about.when_expired {
+        WhenExpired::Keep => "",
+        WhenExpired::Refuse => "; then every request is refused",
+    };
     match (about.not_before, about.expires) {
         (None, None) => "valid without an end".to_owned(),
         (from @ Some(_), None) => format!("valid from {} without an end", text(from)),
-        (None, to @ Some(_)) => format!("valid until {}", text(to)),
-        (from @ Some(_), to @ Some(_)) => format!("valid from {} until {}", text(from), text(to)),
+        (None, to @ Some(_)) => format!("valid until {}{then}", text(to)),
+        (from @ Some(_), to @ Some(_)) => format!("valid from {} until {}{then}", text(from), text(to)),
     }
 }
 

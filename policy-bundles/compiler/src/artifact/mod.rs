@@ -7,7 +7,7 @@ mod signing;
 
 use bartizan_engine::envelope::dsse::{Envelope, MAX_ENVELOPE_BYTES, MAX_SIGNATURES, PAYLOAD_TYPE, preamble};
 use bartizan_engine::envelope::key::{Message, PublicKey, hex};
-use bartizan_engine::envelope::payload::{About, MAX_NUMBER};
+use bartizan_engine::envelope::payload::{About, MAX_NUMBER, WhenExpired};
 use bartizan_engine::envelope::{Kind, Refused};
 use bartizan_engine::plan::Plan;
 use base64::Engine as _;
@@ -56,6 +56,9 @@ pub fn payload(compiled: &Compiled, revision: Option<u64>, by: Option<&str>) -> 
         if let Some(time) = time {
             members.insert(name.to_owned(), time.into());
         }
+    }
+    if release.when_expired != WhenExpired::default() {
+        members.insert("when_expired".to_owned(), release.when_expired.name().into());
     }
     let payload = canonical::json(&Value::Object(members)).into_bytes();
     // By the very code of the filter: what it would refuse, or read as another plan, never leaves here.

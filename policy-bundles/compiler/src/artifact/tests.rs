@@ -11,6 +11,7 @@ use crate::compile_files;
 
 const BUNDLE: &str = "apiVersion: bartizan/v1\nname: edge\nrevision: 7\nlabels: {team: payments}\n\
                       not_before: 2027-01-01T00:00:00Z\nexpires: 2028-01-01T00:00:00Z\n\
+                      when_expired: refuse\n\
                       routes: [{path: /, access: public}]\n";
 const NOW: u64 = 1_800_000_000;
 
@@ -39,6 +40,7 @@ fn what_is_built_and_signed_is_admitted() {
     let about = admitted.about();
     assert_eq!((about.plan.name.as_str(), about.plan.revision), ("edge", 7));
     assert_eq!((about.not_before, about.expires), (Some(1_798_761_600), Some(1_830_297_600)));
+    assert_eq!(about.when_expired, WhenExpired::Refuse);
     assert_eq!(about.labels["team"], "payments");
     assert_eq!(about.builder.by.as_deref(), Some("ci run 9"));
     let digest = bartizan_engine::envelope::key::sha256(BUNDLE.as_bytes());
@@ -47,6 +49,16 @@ fn what_is_built_and_signed_is_admitted() {
         BTreeMap::from([("bundle.yaml".to_owned(), format!("sha256:{}", hex(&digest)))])
     );
     assert_eq!(Some(admitted.plan()), compiled().plan.as_ref());
+}
+
+#[test]
+fn what_becomes_of_the_default_is_not_written() {
+    for text in ["", "when_expired: keep\n"] {
+        let bundle = BUNDLE.replace("when_expired: refuse\n", text);
+        let compiled = compile_files(BTreeMap::from([("bundle.yaml".to_owned(), bundle.into_bytes())]));
+        let payload = payload(&compiled, None, None).unwrap();
+        assert!(!String::from_utf8_lossy(&payload).contains("when_expired"), "{text:?}");
+    }
 }
 
 #[test]

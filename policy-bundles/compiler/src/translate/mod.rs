@@ -17,9 +17,10 @@ mod validation;
 
 use std::collections::BTreeMap;
 
+use bartizan_engine::envelope::payload::WhenExpired;
 use bartizan_engine::intake::plan::IntakePlan;
 use bartizan_engine::plan::{PLAN_VERSION, Plan};
-use bartizan_spec::bundle::{Bundle, MAX_LABELS};
+use bartizan_spec::bundle::{self as spec, Bundle, MAX_LABELS};
 use bartizan_spec::intake::Intake;
 use bartizan_spec::time::Moment;
 
@@ -109,6 +110,15 @@ fn validity(input: &Input<'_>, report: &mut Report) {
             format!("the most is {MAX_LABELS}"),
         );
     }
+    let refuses = input.bundle.when_expired == spec::WhenExpired::Refuse;
+    if refuses && input.bundle.expires.is_none() {
+        report.error(
+            "never-expires",
+            input.root().get("when_expired").span(),
+            "`when_expired: refuse` does nothing, as the bundle never expires",
+            "write `expires:` with a moment such as `2027-01-31T12:00:00Z`, or remove `when_expired`",
+        );
+    }
     let (Some(from), Some(to)) = (input.bundle.not_before, input.bundle.expires) else { return };
     if to <= from {
         let span = input.root().get("expires").span();
@@ -129,6 +139,10 @@ pub fn release(bundle: &Bundle) -> Release {
         labels: labels.map(|(name, text)| (name.as_str().to_owned(), text.as_str().to_owned())).collect(),
         not_before: bundle.not_before.map(Moment::seconds),
         expires: bundle.expires.map(Moment::seconds),
+        when_expired: match bundle.when_expired {
+            spec::WhenExpired::Keep => WhenExpired::Keep,
+            spec::WhenExpired::Refuse => WhenExpired::Refuse,
+        },
     }
 }
 

@@ -50,6 +50,7 @@ pub(super) fn of(plan: &Plan, release: &Release) -> Result<Document, String> {
     let bundle = json!({
         "name": take("name"), "revision": take("revision"), "plan_version": take("plan_version"),
         "labels": release.labels, "not_before": moment(release.not_before), "expires": moment(release.expires),
+        "when_expired": release.when_expired.name(),
     });
     let mut network = take("network");
     for side in ["deny", "allow"] {
