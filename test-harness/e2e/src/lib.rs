@@ -3,6 +3,7 @@
 //! Everything here talks over the loopback and ends what it started. `make e2e`, `make run` and `make demo`
 //! are the subcommands of the program `bartizan-e2e`.
 
+pub mod bundles;
 pub mod burst;
 pub mod cases;
 pub mod client;

@@ -170,11 +170,11 @@ pub async fn without_holding() -> Result<()> {
 /// Where the plugin is in a listener.
 const PLUGIN: &str = "/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/config";
 /// Where its configuration is.
-const CONFIGURATION: &str =
+pub(crate) const CONFIGURATION: &str =
     "/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/config/configuration/value";
 
 /// Splits a static configuration into a bootstrap that watches a file, and the listener for that file.
-fn dynamic(config: &Value, file: &Path) -> Result<(Value, Value)> {
+pub(crate) fn dynamic(config: &Value, file: &Path) -> Result<(Value, Value)> {
     let mut bootstrap = config.clone();
     let listener = place(&mut bootstrap, "/static_resources/listeners/0")?.take();
     *place(&mut bootstrap, "/static_resources/listeners")? = json!([]);
@@ -188,7 +188,7 @@ fn dynamic(config: &Value, file: &Path) -> Result<(Value, Value)> {
 }
 
 /// Puts a listener where Envoy looks for it: by a rename, so that Envoy never reads half a file.
-fn publish(file: &Path, listener: &Value) -> Result<()> {
+pub(crate) fn publish(file: &Path, listener: &Value) -> Result<()> {
     let mut resource = listener.clone();
     let members = resource.as_object_mut().context("a mapping")?;
     members.insert("@type".into(), json!("type.googleapis.com/envoy.config.listener.v3.Listener"));
@@ -198,7 +198,7 @@ fn publish(file: &Path, listener: &Value) -> Result<()> {
 }
 
 /// Keeps a free port of the loopback for Envoy, which may bind it too, while nobody else can be given it.
-fn reserve() -> Result<TcpSocket> {
+pub(crate) fn reserve() -> Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseport(true)?;
     socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
@@ -210,12 +210,12 @@ async fn mark(envoy: &Envoy) -> Result<String> {
     Ok(response.header("x-policy").unwrap_or_default().to_owned())
 }
 
-async fn counter(envoy: &Envoy, name: &str) -> Result<u64> {
+pub(crate) async fn counter(envoy: &Envoy, name: &str) -> Result<u64> {
     let stats = envoy.stats(name).await?;
     stats.values().next().copied().with_context(|| format!("envoy does not count `{name}`"))
 }
 
-async fn wait(what: &str, mut happened: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+pub(crate) async fn wait(what: &str, mut happened: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
     let started = Instant::now();
     while !happened().await? {
         if started.elapsed() > PATIENCE {
@@ -226,6 +226,6 @@ async fn wait(what: &str, mut happened: impl AsyncFnMut() -> Result<bool>) -> Re
     Ok(())
 }
 
-fn place<'v>(value: &'v mut Value, pointer: &str) -> Result<&'v mut Value> {
+pub(crate) fn place<'v>(value: &'v mut Value, pointer: &str) -> Result<&'v mut Value> {
     value.pointer_mut(pointer).with_context(|| format!("the configuration has no {pointer} any more"))
 }

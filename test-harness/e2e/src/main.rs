@@ -8,7 +8,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use bartizan_e2e::client::Protocol;
 use bartizan_e2e::deploy::{Policy, Signatures, Stage};
-use bartizan_e2e::{burst, cases, config, demo, hostile, large, lifecycle, parity, probe, run, trailers};
+use bartizan_e2e::{
+    bundles, burst, cases, config, demo, hostile, large, lifecycle, parity, probe, run, trailers,
+};
 
 /// Bartizan in a real Envoy.
 ///
@@ -23,6 +25,7 @@ Examples:
   bartizan-e2e cases --only telemetry     the cases whose name contains `telemetry`
   bartizan-e2e hostile --count 1000000    a million mutated requests
   bartizan-e2e burst --connections 128    a flood
+  bartizan-e2e bundles --only inline      signed bundles in the plugin configuration
 
 Exit status: 0 if all is as expected, 1 if not, 2 if the command line is wrong."
 )]
@@ -81,6 +84,12 @@ enum Command {
     Large,
     /// Change the policy under load, to good ones and bad ones; go without a policy, and without holding headers.
     Lifecycle,
+    /// Give signed bundles to Envoy, good and bad, and ask every worker what it judges by.
+    Bundles {
+        /// Only scenes whose name contains this text.
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Send request trailers towards an upstream that speaks HTTP/2, which must see none.
     Trailers,
     /// Hold the simulated Envoy against this one: every host call, line by line. Needs dist/probe.wasm (`make host-modules`).
@@ -170,6 +179,7 @@ async fn execute(command: Command) -> Result<()> {
         }
         Command::Large => large_bodies(&mut Stage::start(&[large::post()?]).await?).await,
         Command::Lifecycle => around_requests().await,
+        Command::Bundles { only } => bundles::bundles(only.as_deref()).await,
         Command::Trailers => late_headers().await,
         Command::Probe => probed().await,
         Command::Config { bundle } => {
@@ -181,6 +191,7 @@ async fn execute(command: Command) -> Result<()> {
         Command::All => {
             parity::parity(None).await?;
             around_requests().await?;
+            bundles::bundles(None).await?;
             late_headers().await?;
             probed().await?;
             let mut posts = burst::posts()?;

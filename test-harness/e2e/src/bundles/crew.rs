@@ -1,0 +1,97 @@
+//! One connection to each worker of an Envoy: what every worker enforces is asked of every worker.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::make::MARK;
+use crate::client::{connect, h1};
+use crate::envoy::Envoy;
+use crate::message::{Request, Response};
+
+/// How many connections may be opened until each worker has one; the kernel deals them out by chance.
+const TRIES: usize = 64;
+
+/// How long Envoy may take to count a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a worker may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Connections to all workers of a listener.
+pub(crate) struct Crew {
+    members: BTreeMap<String, h1::Connection>,
+}
+
+impl Crew {
+    /// Opens connections to a listener, whose statistics have this prefix, until each worker has one.
+    pub(crate) async fn assemble(envoy: &Envoy, address: SocketAddr, prefix: &str) -> Result<Self> {
+        let mut members = BTreeMap::new();
+        // Connections beyond the first of a worker stay open until all are there, so that their ports are not tried again.
+        let mut spare = Vec::new();
+        let mut before = accepted(envoy, prefix).await?;
+        ensure!(before.len() > 1, "envoy has {} workers for `{prefix}`, not several", before.len());
+        for _ in 0..TRIES {
+            let stream = connect(address, None).await?;
+            let started = Instant::now();
+            let worker = loop {
+                let now = accepted(envoy, prefix).await?;
+                let more = now.iter().find(|(name, count)| before.get(*name) != Some(*count));
+                if let Some((name, _)) = more {
+                    let name = name.clone();
+                    before = now;
+                    break name;
+                }
+                ensure!(started.elapsed() < PATIENCE, "no worker of `{prefix}` has accepted a connection");
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            };
+            match members.entry(worker) {
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    entry.insert(h1::Connection::new(stream));
+                }
+                std::collections::btree_map::Entry::Occupied(_) => spare.push(stream),
+            }
+            if members.len() == before.len() {
+                return Ok(Self { members });
+            }
+        }
+        bail!("{TRIES} connections reached {} of the {} workers of `{prefix}`", members.len(), before.len())
+    }
+
+    /// What each worker answers.
+    pub(crate) async fn ask(&mut self, request: &Request) -> Result<Vec<Response>> {
+        let mut answers = Vec::new();
+        for (worker, connection) in &mut self.members {
+            let answer = tokio::time::timeout(ANSWER, connection.exchange(request)).await;
+            let answer = answer.with_context(|| format!("{worker} does not answer"))?;
+            answers.push(answer.with_context(|| format!("asking {worker}"))?);
+        }
+        Ok(answers)
+    }
+
+    /// The policy that each worker judges by, or the refusal: `r7`, or `503 no-policy`.
+    pub(crate) async fn marks(&mut self) -> Result<Vec<String>> {
+        Ok(self.ask(&Request::new("GET", "/open")).await?.iter().map(mark_of).collect())
+    }
+}
+
+/// The policy that an answer shows.
+pub(crate) fn mark_of(response: &Response) -> String {
+    match (response.status, response.header(MARK)) {
+        (200, Some(mark)) => mark.to_owned(),
+        (status, _) => format!("{status} {}", response.reason().unwrap_or_default()).trim_end().to_owned(),
+    }
+}
+
+/// How many connections each worker has accepted.
+async fn accepted(envoy: &Envoy, prefix: &str) -> Result<BTreeMap<String, u64>> {
+    let prefix = format!("listener.{prefix}.worker_");
+    let stats = envoy.stats(&prefix).await?;
+    let counts = stats.into_iter().filter_map(|(name, count)| {
+        let worker = name.strip_prefix(&prefix)?.strip_suffix(".downstream_cx_total")?.to_owned();
+        Some((format!("worker {worker}"), count))
+    });
+    Ok(counts.collect())
+}

@@ -1,0 +1,59 @@
+//! What the filter says in Envoy's log, plugin by plugin.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::envoy::Envoy;
+
+/// How long a line may take to be in the file.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The lines of one plugin, from a moment on.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    /// What stands before its lines.
+    prefix: String,
+    /// How many lines of the plugin came before.
+    seen: usize,
+}
+
+impl Log {
+    /// The lines of the plugin of this name, from now on.
+    pub(crate) fn from_now(envoy: &Envoy, plugin: &str) -> Result<Self> {
+        let mut log = Self { prefix: format!(" wasm log {plugin} "), seen: 0 };
+        log.seen = log.lines(envoy)?.len();
+        Ok(log)
+    }
+
+    /// What was said since.
+    pub(crate) fn lines(&self, envoy: &Envoy) -> Result<Vec<String>> {
+        let text = envoy.log()?;
+        let message = |line: &str| {
+            let (_, said) = line.split_once(&self.prefix)?;
+            // What is left of the prefix is other names, which have no colons here.
+            Some(said.split_once(": ")?.1.to_owned())
+        };
+        Ok(text.lines().filter_map(message).skip(self.seen).collect())
+    }
+
+    /// What was said since that contains all of these, as soon as there is such a line.
+    pub(crate) async fn wait_for(&self, envoy: &Envoy, texts: &[&str]) -> Result<Vec<String>> {
+        let started = Instant::now();
+        loop {
+            let lines = self.lines(envoy)?;
+            let found: Vec<String> =
+                lines.iter().filter(|line| texts.iter().all(|text| line.contains(text))).cloned().collect();
+            if !found.is_empty() {
+                return Ok(found);
+            }
+            if started.elapsed() > PATIENCE {
+                bail!(
+                    "the log of the filter has no line with {texts:?} after {PATIENCE:?}; it says {lines:#?}; Envoy's ends with:\n{}",
+                    envoy.log_tail()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}

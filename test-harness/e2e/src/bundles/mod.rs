@@ -1,0 +1,33 @@
+//! Signed bundles in a real Envoy: in its configuration, and followed from servers good and bad.
+
+mod crew;
+mod inline;
+mod log;
+mod make;
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+
+/// The scenes, in the order in which they run.
+const SCENES: [&str; 1] = ["inline"];
+
+/// Runs the scenes whose names contain a text, all without one, and prints what came of them.
+///
+/// # Errors
+/// When anything is otherwise than it should be, or no scene is called so.
+pub async fn bundles(only: Option<&str>) -> Result<()> {
+    let chosen: Vec<_> =
+        SCENES.into_iter().filter(|name| only.is_none_or(|only| name.contains(only))).collect();
+    ensure!(!chosen.is_empty(), "no scene is called so; there are {}", SCENES.join(", "));
+    for name in chosen {
+        let started = Instant::now();
+        let told = match name {
+            "inline" => inline::inline().await,
+            _ => continue,
+        };
+        let told = told.with_context(|| format!("bundles, the scene `{name}`"))?;
+        println!("bundles, {name}: {told}, in {:.1} s", started.elapsed().as_secs_f32());
+    }
+    Ok(())
+}
