@@ -139,6 +139,8 @@ mod tests {
             assert!(came(broken).is_err());
         }
         assert!(came(Silence::Closed(anyhow!("x"))).unwrap().closed);
+        let cut = came(Silence::CutOff(anyhow!("x"))).unwrap();
+        assert!(!cut.closed && cut.note.is_some());
         let hangs = came(Silence::Hangs).unwrap();
         assert!(!hangs.closed && hangs.note.unwrap().contains("hangs"));
     }

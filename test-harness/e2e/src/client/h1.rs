@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::Begun;
 use crate::message::{Body, Headers, Request, Response};
 
 /// The largest head or chunk line that is read at all.
@@ -130,28 +131,36 @@ impl Receiver {
     /// When the connection ends before an answer does, or the answer is not HTTP/1.1.
     pub async fn receive(&mut self, method: &str) -> Result<Response> {
         loop {
-            let head = self.take_head().await?;
+            let head = match self.take_head().await {
+                Ok(head) => head,
+                Err(error) if self.buffer.is_empty() => return Err(error),
+                Err(error) => return Err(error.context(Begun)),
+            };
             let mut response = parse_head(&head)?;
             if (100..200).contains(&response.status) {
                 continue;
             }
-            if method == "HEAD" || matches!(response.status, 204 | 304) {
-                return Ok(response);
-            }
-            let chunked = response
-                .header("transfer-encoding")
-                .is_some_and(|v| v.to_ascii_lowercase().split(',').any(|v| v.trim() == "chunked"));
-            if chunked {
-                self.take_chunks(&mut response).await?;
-            } else if let Some(length) = response.header("content-length") {
-                let length = length.parse().with_context(|| format!("content-length is `{length}`"))?;
-                response.body = self.take(length).await?;
-            } else {
-                while self.fill().await? {}
-                response.body = std::mem::take(&mut self.buffer);
+            if method != "HEAD" && !matches!(response.status, 204 | 304) {
+                self.take_body(&mut response).await.context(Begun)?;
             }
             return Ok(response);
         }
+    }
+
+    async fn take_body(&mut self, response: &mut Response) -> Result<()> {
+        let chunked = response
+            .header("transfer-encoding")
+            .is_some_and(|v| v.to_ascii_lowercase().split(',').any(|v| v.trim() == "chunked"));
+        if chunked {
+            self.take_chunks(response).await?;
+        } else if let Some(length) = response.header("content-length") {
+            let length = length.parse().with_context(|| format!("content-length is `{length}`"))?;
+            response.body = self.take(length).await?;
+        } else {
+            while self.fill().await? {}
+            response.body = std::mem::take(&mut self.buffer);
+        }
+        Ok(())
     }
 
     async fn take_chunks(&mut self, response: &mut Response) -> Result<()> {

@@ -6,7 +6,7 @@ use h2::client::SendRequest;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::net::TcpStream;
 
-use super::Unsent;
+use super::{Begun, Unsent};
 use crate::message::{Body, Headers, Request, Response};
 
 /// A connection to a server; requests may run side by side on clones of it.
@@ -66,7 +66,7 @@ impl Connection {
         let receiving = async { answer.await.context("no answer") };
         let (sent, received) = tokio::join!(sending, receiving);
         match received {
-            Ok(answer) => read(answer).await,
+            Ok(answer) => read(answer).await.context(Begun),
             // What was received says how it ended.
             Err(error) => Err(match sent {
                 Err(sent) => error.context(format!("{sent:#}")),

@@ -62,13 +62,25 @@ impl fmt::Display for Unsent {
     }
 }
 
-/// Why there is no answer. Only one of these is something that a server did.
+/// Marks an error that came after the first byte of an answer.
+#[derive(Debug)]
+pub(crate) struct Begun;
+
+impl fmt::Display for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer breaks off")
+    }
+}
+
+/// Why there is no answer, or not the whole of one.
 #[derive(Debug)]
 pub enum Silence {
     /// The request never got to anybody: no address to send from, nobody listens.
     Unsent(anyhow::Error),
-    /// The server closed or reset after the request was on its way.
+    /// The server closed or reset after the request was on its way, and before any of an answer.
     Closed(anyhow::Error),
+    /// The server closed or reset in the middle of its answer.
+    CutOff(anyhow::Error),
     /// What came is not HTTP.
     NotHttp(anyhow::Error),
     /// Nothing came in time.
@@ -78,7 +90,7 @@ pub enum Silence {
 impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unsent(why) | Self::Closed(why) => write!(f, "{why:#}"),
+            Self::Unsent(why) | Self::Closed(why) | Self::CutOff(why) => write!(f, "{why:#}"),
             Self::NotHttp(why) => write!(f, "the answer is not HTTP: {why:#}"),
             Self::Hangs => f.write_str("no answer: the request hangs"),
         }
@@ -97,7 +109,7 @@ impl Silence {
         if why.is::<Unsent>() {
             Self::Unsent(why)
         } else if why.chain().any(ended) {
-            Self::Closed(why)
+            if why.is::<Begun>() { Self::CutOff(why) } else { Self::Closed(why) }
         } else {
             Self::NotHttp(why)
         }
@@ -176,6 +188,19 @@ mod tests {
                     .await;
             assert!(matches!(other, Err(Silence::NotHttp(_))), "{protocol}: {other:?}");
         }
+    }
+
+    /// An answer that a client saw the beginning of is no silence.
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_is_no_closed_connection() {
+        for answer in [&b"HTTP/1.1 20"[..], b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort"] {
+            let told = told(Protocol::Http1, Some(answer)).await;
+            assert!(matches!(told, Err(Silence::CutOff(_))), "{told:?}");
+        }
+        // An empty SETTINGS frame and its acknowledgement; `:status: 200` from the static table; four bytes; GOAWAY is missing.
+        let frames = b"\0\0\0\x04\0\0\0\0\0\0\0\0\x04\x01\0\0\0\0\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\x04\0\0\0\0\0\x01what";
+        let told = told(Protocol::Http2, Some(frames)).await;
+        assert!(matches!(told, Err(Silence::CutOff(_))), "{told:?}");
     }
 
     #[tokio::test]
