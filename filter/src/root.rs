@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 
-use bartizan_engine::envelope::{self, Kind, Trust};
+use bartizan_engine::envelope::{self, Trust};
 use bartizan_engine::host::{Host, Loaded, Stored};
 use bartizan_engine::pipeline::{Engine, Surroundings};
 use bartizan_engine::plan::Plan;
@@ -164,7 +164,9 @@ fn configure(size: usize) -> Result<(Active, String), Problem> {
     let configuration: Configuration<'_> = serde_json::from_slice(&bytes).map_err(|e| {
         format!("{e}; it is JSON with `settings` and `plan`, or `bundle` and `trust`, see `bartizan build --inline`")
     })?;
-    let (plan, vouched) = policy(&configuration)?;
+    // What is only wrong here and now is told last: the canary must not take what no VM can use.
+    let mut here = None;
+    let (plan, vouched) = policy(&configuration, &mut here)?;
     let settings = configuration.settings;
     let signatures = match settings.signatures {
         SignatureSetting::Wasm => Signatures::Wasm,
@@ -174,15 +176,15 @@ fn configure(size: usize) -> Result<(Active, String), Problem> {
             let problem = "settings.signatures: the proxy's `verify_signature` is missing or failed its self-test; \
                            set `auto` to fall back to the filter's own";
             // A function that is missing is missing everywhere; what else it answers may be otherwise elsewhere.
-            return Err(match host::foreign("verify_signature", &[]) {
-                Err(Status::NOT_FOUND) => Problem::Everywhere(problem.into()),
-                _ => Problem::Here(problem.into()),
-            });
+            if matches!(host::foreign("verify_signature", &[]), Err(Status::NOT_FOUND)) {
+                return Err(Problem::Everywhere(problem.into()));
+            }
+            here.get_or_insert_with(|| problem.to_owned());
+            Signatures::Wasm
         }
     };
     let secret = |name: &str| std::env::var(name).ok().map(String::into_bytes);
-    // The plan is judged whatever the proxy does about the seed: the canary must not take what no VM can use. With
-    // a made-up seed it is never put in force.
+    // With a made-up seed the plan is judged and never put in force.
     let seed = seed();
     let surroundings = Surroundings {
         secret: &secret,
@@ -190,13 +192,15 @@ fn configure(size: usize) -> Result<(Active, String), Problem> {
         peer_appended: settings.peer_appended,
     };
     let engine = Engine::load(plan, &surroundings).map_err(|e| format!("plan: {e}"))?;
-    seed.map_err(Problem::Here)?;
+    if let Some(problem) = here.or(seed.err()) {
+        return Err(Problem::Here(problem));
+    }
     let policy = format!("bundle `{}` revision {}{vouched}", engine.name(), engine.revision());
     Ok((Active { engine: RefCell::new(engine), hold_headers: settings.hold_headers, signatures }, policy))
 }
 
-/// The plan, and who vouches for it.
-fn policy(configuration: &Configuration<'_>) -> Result<(Plan, String), Problem> {
+/// The plan, and who vouches for it. What is wrong with it only here and now is put into `here`.
+fn policy(configuration: &Configuration<'_>, here: &mut Option<String>) -> Result<(Plan, String), Problem> {
     match (configuration.plan, configuration.bundle, &configuration.trust) {
         (Some(plan), None, None) => {
             let plan = Plan::parse(plan.get().as_bytes()).map_err(|e| format!("plan: {e}"))?;
@@ -204,20 +208,15 @@ fn policy(configuration: &Configuration<'_>) -> Result<(Plan, String), Problem> 
         }
         (None, Some(bundle), Some(trust)) => {
             let trust = Trust::load(trust).map_err(|e| format!("trust: {e}"))?;
-            let nanoseconds = host::now()
-                .map_err(|status| Problem::Here(format!("the time cannot be read (status {})", status.0)))?;
+            let told = |refused: envelope::Refused| format!("bundle: {refused}; {}", refused.kind.remedy());
             // Nothing is in force that it must follow: an operator who writes another configuration may go back.
-            let admitted =
-                envelope::admit(bundle.get().as_bytes(), &trust, nanoseconds / 1_000_000_000, None);
-            let admitted = admitted.map_err(|refused| {
-                let problem = format!("bundle: {refused}; {}", refused.kind.remedy());
-                match refused.kind {
-                    Kind::NotYetValid | Kind::Expired => Problem::Here(problem),
-                    _ => Problem::Everywhere(problem),
-                }
-            })?;
-            let vouched = format!(", signed by {},", admitted.signers().join(" and "));
-            Ok((admitted.into_plan(), vouched))
+            let vouched = envelope::vouch(bundle.get().as_bytes(), &trust, None).map_err(told)?;
+            *here = match host::now() {
+                Ok(nanoseconds) => vouched.in_time(nanoseconds / 1_000_000_000).map_err(told).err(),
+                Err(status) => Some(format!("the time cannot be read (status {})", status.0)),
+            };
+            let (plan, signers) = vouched.into_parts();
+            Ok((plan, format!(", signed by {},", signers.join(" and "))))
         }
         (None, None, None) => Err(Problem::Here(NO_POLICY.into())),
         (Some(_), Some(_), _) => Err("`plan` and `bundle` are both there; give one of them".to_owned())?,

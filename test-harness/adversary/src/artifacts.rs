@@ -112,6 +112,7 @@ fn table() -> Result<Vec<(&'static str, Value, End)>> {
     // The simulated time is this year's.
     let old = Signed::new(AFTER, "expires: 2001-01-01T00:00:00Z\n")?;
     let early = Signed::new(AFTER, "not_before: 2200-01-01T00:00:00Z\n")?;
+    let secretless = early.with(r#""env":"A""#, r#""env":"ELSEWHERE""#)?;
     let valid = Signed::new(AFTER, "not_before: 2001-01-01T00:00:00Z\nexpires: 2200-01-01T00:00:00Z\n")?;
     let plan = compile_str(&bundle(AFTER)).plan.context("it compiles")?;
     let one = good.artifact(&good.payload, &[0])?;
@@ -185,6 +186,12 @@ fn table() -> Result<Vec<(&'static str, Value, End)>> {
             "one that is not valid yet",
             of(&early.artifact(&early.payload, &[0])?, &trust),
             Closed(code(Kind::NotYetValid)),
+        ),
+        (
+            // The time is no excuse for the rest: no VM could ever use it.
+            "one that is not valid yet, without its secret",
+            of(&early.artifact(&secretless, &[0])?, &trust),
+            Refused("ELSEWHERE"),
         ),
         ("a bundle without trust", json!({"bundle": one}), Refused("without `trust`")),
         ("a trust without bundle", json!({"plan": plan, "trust": trust}), Refused("without `bundle`")),

@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use bartizan_host::{Module, Outcome, Proxy, Request, Status, Thread};
+use bartizan_host::faults::Faults;
+use bartizan_host::{Builder, Module, Outcome, Proxy, Request, Status, Thread};
 use serde_json::json;
 
 use crate::artifacts;
@@ -25,6 +26,8 @@ const CALLS: u64 = 24;
 pub struct Tally {
     /// Updates in which calls failed.
     pub updates: usize,
+    /// Starts in which calls failed.
+    pub starts: usize,
     /// The functions that failed.
     pub functions: BTreeSet<&'static str>,
     /// Updates that were refused.
@@ -38,8 +41,9 @@ impl Tally {
     #[must_use]
     pub fn line(&self) -> String {
         format!(
-            "updates: {} with failed calls of {} functions: {} refused, {} workers refused everything, none was left unguarded",
+            "updates: {}, and {} starts, with failed calls of {} functions: {} refused, {} workers refused everything, none was left unguarded",
             self.updates,
+            self.starts,
             self.functions.len(),
             self.refused,
             self.closed
@@ -106,7 +110,8 @@ fn run_with(
     let builder = Proxy::builder(module).variable("A", "0123456789abcdef0123456789abcdef").workers(WORKERS);
     let builder =
         builder.vm_id("updates").allow_on_headers_stop_iteration(true).drain_time(std::time::Duration::ZERO);
-    let proxy = builder.configuration(configuration(0)?).start()?;
+    let proxy = builder.clone().configuration(configuration(0)?).start()?;
+    starts(&builder, &called(&proxy)?, statuses, good, unusable, tally)?;
     let mut number = 0;
     let mut update = |configuration: &str| {
         number += 1;
@@ -177,6 +182,54 @@ fn run_with(
             if taken {
                 update(configuration(current)?).context("an update that nothing disturbs")?;
                 proxy.advance(std::time::Duration::from_secs(1));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lets each call fail in turn while all VMs are new: none but the canary may refuse, and each that is asked for the first
+/// time could take itself for it.
+fn starts(
+    builder: &Builder,
+    called: &BTreeMap<&'static str, u64>,
+    statuses: &[Status],
+    good: &[String; 2],
+    unusable: &dyn Fn(&str) -> [String; 3],
+    tally: &mut Tally,
+) -> Result<()> {
+    let [good, _] = good;
+    // The canary, the main thread and the workers call alike.
+    let vms = u64::try_from(WORKERS)?.saturating_add(2);
+    for (function, each) in called.iter().filter(|(name, _)| name.starts_with("proxy_")) {
+        for nth in chosen(each.saturating_mul(vms)) {
+            for &status in statuses {
+                for (bad, configuration) in
+                    std::iter::once((false, good)).chain(unusable(good).iter().map(|bad| (true, bad)))
+                {
+                    // What is left (`Problem` in filter/src/root.rs): a canary that sees no configuration judges none.
+                    if bad && *function == "proxy_get_buffer_bytes" && nth == 1 {
+                        continue;
+                    }
+                    let faults = Faults::default();
+                    match nth {
+                        0 => faults.fail(function, status),
+                        nth => faults.fail_nth(function, nth, status),
+                    }?;
+                    let builder = builder.clone().faults(faults.clone());
+                    let started = builder.configuration(configuration.as_str()).start();
+                    faults.clear();
+                    tally.starts += 1;
+                    let Ok(proxy) = started else {
+                        tally.refused += 1;
+                        continue;
+                    };
+                    let mark = if bad { "none" } else { "p0" };
+                    tally.closed += guarded(&proxy, mark, true).with_context(|| {
+                        let what = if bad { "cannot be used" } else { "is good" };
+                        format!("a start with what {what}, while `{function}`, call {nth}, answers {status}")
+                    })?;
+                }
             }
         }
     }

@@ -32,7 +32,7 @@ pub struct Current<'c> {
     pub digest: [u8; 32],
 }
 
-/// A bundle that may come into force. Only [`admit`] makes one.
+/// A bundle that may come into force. Only [`Vouched::admit`] makes one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Admitted {
     plan: Plan,
@@ -66,12 +66,6 @@ impl Admitted {
         &self.signers
     }
 
-    /// The plan, to be loaded.
-    #[must_use]
-    pub fn into_plan(self) -> Plan {
-        self.plan
-    }
-
     /// Loads the plan.
     ///
     /// # Errors
@@ -79,6 +73,53 @@ impl Admitted {
     pub fn load(self, surroundings: &Surroundings<'_>) -> Result<Engine, Refused> {
         Engine::load(self.plan, surroundings)
             .map_err(|error| Refused::new(Kind::PlanInvalid, error.to_string()))
+    }
+}
+
+/// A bundle about which everything is right but perhaps the time. Only [`vouch`] makes one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vouched(Admitted);
+
+impl Vouched {
+    /// Judges the time, in seconds since 1970.
+    ///
+    /// # Errors
+    /// When it is too early or too late.
+    pub fn admit(self, now: u64) -> Result<Admitted, Refused> {
+        self.in_time(now)?;
+        Ok(self.0)
+    }
+
+    /// Whether it may come into force at a time.
+    ///
+    /// # Errors
+    /// When it is too early or too late.
+    pub fn in_time(&self, now: u64) -> Result<(), Refused> {
+        in_time(&self.0.about, now)
+    }
+
+    /// Everything that was signed but the plan.
+    #[must_use]
+    pub fn about(&self) -> &About {
+        self.0.about()
+    }
+
+    /// The SHA-256 of the payload, as of [`Admitted::digest`].
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        self.0.digest
+    }
+
+    /// The identifiers of the keys that vouch for it.
+    #[must_use]
+    pub fn signers(&self) -> &[String] {
+        self.0.signers()
+    }
+
+    /// The plan, to be judged, and who vouches for it. Only what is [`Vouched::in_time`] may come into force.
+    #[must_use]
+    pub fn into_parts(self) -> (Plan, Vec<String>) {
+        (self.0.plan, self.0.signers)
     }
 }
 
@@ -92,6 +133,14 @@ pub fn admit(
     now: u64,
     current: Option<Current<'_>>,
 ) -> Result<Admitted, Refused> {
+    vouch(bytes, trust, current)?.admit(now)
+}
+
+/// Judges everything about an artifact but the time: what is wrong here is wrong at any time.
+///
+/// # Errors
+/// With the first thing that is wrong with it.
+pub fn vouch(bytes: &[u8], trust: &Trust, current: Option<Current<'_>>) -> Result<Vouched, Refused> {
     let envelope = Envelope::parse(bytes)?;
     let signers = trust.signers(&envelope)?;
     let about = About::read(&envelope.payload)?;
@@ -104,9 +153,8 @@ pub fn admit(
     if let Some(current) = current {
         not_older(about.plan.revision, digest, current)?;
     }
-    in_time(&about, now)?;
     let plan = about.plan(&envelope.payload)?;
-    Ok(Admitted { plan, about, digest, signers })
+    Ok(Vouched(Admitted { plan, about, digest, signers }))
 }
 
 /// A bundle is followed by one of the same name: otherwise whoever can replay an artifact of another bundle with a

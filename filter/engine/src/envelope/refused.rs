@@ -63,12 +63,12 @@ kinds! {
     OlderRevision = "older-revision", "to go back on purpose, publish the old sources with a higher revision";
     /// It has the revision of what is in force and says something else.
     SameRevisionDifferentContent = "same-revision-different-content", "give each content a revision of its own";
+    /// The plan in it cannot be used.
+    PlanInvalid = "plan-invalid", "build it with a `bartizan` of the same release as the filter";
     /// It is not valid yet.
     NotYetValid = "not-yet-valid", "wait, or correct `not_before`; look at the clock";
     /// It is not valid any more.
     Expired = "expired", "build and sign it again with a later `expires`; look at the clock";
-    /// The plan in it cannot be used.
-    PlanInvalid = "plan-invalid", "build it with a `bartizan` of the same release as the filter";
 }
 
 /// The longest detail, in characters. What it quotes comes from outside and goes into logs.
@@ -86,17 +86,20 @@ pub struct Refused {
 impl Refused {
     /// A refusal. What is not printable in the detail, which may quote the artifact, is replaced.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        let mut detail: String = detail.into();
-        if let Some((cut, _)) = detail.char_indices().nth(MAX_DETAIL) {
-            detail.truncate(cut);
-            detail.push_str("[...]");
-        }
-        let detail = if detail.chars().any(char::is_control) {
-            detail.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-        } else {
-            detail
-        };
-        Self { kind, detail }
+        Self { kind, detail: printable(detail.into()) }
+    }
+}
+
+/// A detail without what is not printable, and of bounded length: what it quotes comes from outside.
+pub(crate) fn printable(mut detail: String) -> String {
+    if let Some((cut, _)) = detail.char_indices().nth(MAX_DETAIL) {
+        detail.truncate(cut);
+        detail.push_str("[...]");
+    }
+    if detail.chars().any(char::is_control) {
+        detail.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    } else {
+        detail
     }
 }
 

@@ -285,6 +285,26 @@ fn the_edges_of_time_are_where_they_are_said_to_be() {
 }
 
 #[test]
+fn the_time_is_judged_last_and_by_itself() {
+    // What is wrong at any time is told before what is wrong now: whoever puts the time off has seen all the rest.
+    let one = trust(&[2], 1);
+    let mut early = payload();
+    early["not_before"] = json!(NOW + 1);
+    let vouched = vouch(&signed(&early, &[2]), &one, None).unwrap();
+    assert_eq!(vouched.in_time(NOW).map_err(|refused| refused.kind), Err(Kind::NotYetValid));
+    assert_eq!(vouched.in_time(NOW + 1), Ok(()));
+    assert_eq!(vouched.admit(NOW).map(drop).map_err(|refused| refused.kind), Err(Kind::NotYetValid));
+    early["plan"]["routes"] = json!(5);
+    for at in [0, NOW, u64::MAX] {
+        let refused = admit(&signed(&early, &[2]), &one, at, None).unwrap_err();
+        assert_eq!(refused.kind, Kind::PlanInvalid, "at {at}");
+    }
+    let order = |kind| Kind::ALL.iter().position(|other| *other == kind).unwrap();
+    assert_eq!(order(Kind::NotYetValid) + 2, Kind::ALL.len());
+    assert_eq!(order(Kind::Expired) + 1, Kind::ALL.len());
+}
+
+#[test]
 fn revisions_only_grow() {
     let (bytes, one) = (signed(&payload(), &[2]), trust(&[2], 1));
     let digest = admit(&bytes, &one, NOW, None).unwrap().digest();

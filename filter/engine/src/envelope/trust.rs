@@ -84,6 +84,12 @@ fn take(tries: &mut usize, ran_out: &mut bool) -> bool {
 }
 
 impl Trust {
+    /// The name that a bundle must have, if that matters.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Reads a trust.
     ///
     /// # Errors
