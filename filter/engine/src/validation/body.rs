@@ -1,5 +1,7 @@
 //! The body's way through this room: judged by its headers first, held back if it must be read, read once.
 
+use std::collections::BTreeSet;
+
 use super::form::{self, FormError};
 use super::inspect::Looking;
 use super::json::parse::{self, JsonError};
@@ -276,7 +278,7 @@ impl Validator {
     }
 }
 
-/// The content rule that fits best; of two that fit alike, the first.
+/// The content rule that fits best. Two fit alike only if they are of one type, which [`check_body`] refuses.
 fn accepted<'p>(plan: &'p BodyPlan, media_type: &MediaType<'_>) -> Option<(usize, &'p ContentPlan)> {
     let mut best: Option<(usize, &ContentPlan, u8)> = None;
     for (position, content) in plan.content.iter().enumerate() {
@@ -367,6 +369,7 @@ fn form_refusal(error: FormError) -> Refusal {
 
 /// Checks a body rule; the place is relative to the rule.
 fn check_body(body: &BodyPlan, schemas: usize) -> Result<(), (String, String)> {
+    let mut types = BTreeSet::new();
     for (position, content) in body.content.iter().enumerate() {
         let fail = |place: &str, problem: String| Err((format!(".content[{position}].{place}"), problem));
         let lower = content.media_type.bytes().all(|b| !b.is_ascii_uppercase());
@@ -375,6 +378,14 @@ fn check_body(body: &BodyPlan, schemas: usize) -> Result<(), (String, String)> {
             return fail(
                 "media_type",
                 format!("`{shown}` is no lower-case media type; write `type/subtype`"),
+            );
+        }
+        // Here the first of two would win, and for another reader of the plan the last.
+        if !types.insert(content.media_type.as_str()) {
+            let shown = &content.media_type;
+            return fail(
+                "media_type",
+                format!("`{shown}` is there twice; keep one, a body is read in one way"),
             );
         }
         match &content.read {

@@ -193,4 +193,9 @@ fn a_plan_that_cannot_work_is_refused() {
     }
     assert!(broken(&|p| p.bodies[1].content[0].media_type = "JSON".into()).contains("media type"));
     assert!(broken(&|p| p.bodies[1].max_bytes = MAX_HELD_BYTES + 1).contains("held back"));
+    let twice = broken(&|p| p.bodies[1].content.push(content("application/json", ReadPlan::Opaque)));
+    assert_eq!(
+        twice,
+        "validation.bodies[1].content[4].media_type: `application/json` is there twice; keep one, a body is read in one way"
+    );
 }

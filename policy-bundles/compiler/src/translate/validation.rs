@@ -22,6 +22,9 @@ pub(super) struct Rules {
     schemas: Schemas,
 }
 
+/// The content type of forms.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// The number of the rule that takes no body.
 pub(super) const NO_BODY: usize = 0;
 
@@ -97,7 +100,11 @@ impl Rules {
                 .schema
                 .as_ref()
                 .and_then(|file| self.schemas.number(file, at.get("json").get("schema"), files, report));
-            for media_type in &json.types {
+            for (index, media_type) in json.types.iter().enumerate() {
+                let is_form = body.form.is_some() && media_type.as_str() == FORM;
+                if is_form || json.types.iter().take(index).any(|other| other == media_type) {
+                    twice(media_type, at.get("json").get("types").item(index), report);
+                }
                 let read = engine::ReadPlan::Json { limits: json_limits(json), schema };
                 content.push(engine::ContentPlan { media_type: media_type.as_str().to_owned(), read });
             }
@@ -107,13 +114,10 @@ impl Rules {
                 max_fields: form.max_fields,
                 max_value_bytes: form.max_value.bytes_u32(),
             };
-            content.push(engine::ContentPlan {
-                media_type: "application/x-www-form-urlencoded".to_owned(),
-                read,
-            });
+            content.push(engine::ContentPlan { media_type: FORM.to_owned(), read });
         }
         for (index, media_type) in body.opaque.iter().enumerate() {
-            if media_type.as_str() == "application/x-www-form-urlencoded" && body.form.is_some() {
+            if media_type.as_str() == FORM && body.form.is_some() {
                 twice(media_type, at.get("opaque").item(index), report);
             } else if let Some(json) = &body.json
                 && json.types.contains(media_type)
