@@ -3,13 +3,14 @@
 //! A tree with one level per path segment. A literal segment beats a parameter, a parameter beats a rest.
 //! Among routes of one template that take the method, a host named in full beats a wildcard, a wildcard
 //! beats any host, and a route with methods beats one without; what counts is the pattern that the
-//! request's host matched, not the best one of the route. The tree has at most as many levels as the
+//! request's host matched, not the best one of the route. Two routes that none of this tells apart are refused:
+//! the order in which they stand in a plan means nothing. The tree has at most as many levels as the
 //! longest template, so a request cannot make the walk deep.
 //!
 //! Many servers serve `/admin/` as `/admin`. A catch-all (`{rest...}`) therefore does not take a path that
 //! with or without a slash at its end belongs to a stricter route: who writes both means to guard both.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::percent::{Plus, decode_text};
@@ -21,6 +22,9 @@ pub const MAX_SEGMENTS: usize = 64;
 /// The most tree nodes one walk visits. Literal and parameter branches can both match, so a policy made for
 /// the purpose could make a walk long; real policies need a handful.
 const MAX_VISITS: usize = 4096;
+
+/// The most different methods that the routes of a plan may name. The registry of HTTP has about forty.
+const MAX_METHODS: usize = 63;
 
 /// One segment of a path template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +130,60 @@ struct Node {
     rests: Vec<usize>,
 }
 
+/// Where a template ends in the tree: the number of a node, and whether it goes on from there with a rest.
+type End = (usize, bool);
+
+/// Which methods of which hosts are taken where templates end. If two routes took the same requests and nothing but
+/// their order told which of them holds, a reader of the plan who looks at the other one would see another policy.
+#[derive(Debug, Default)]
+struct Taken<'p> {
+    /// The methods that routes name. The one with number `n` has bit `n + 1`; bit 0 is that of any method.
+    methods: Vec<&'p str>,
+    /// By end and host, which is empty for any: the methods of each route. No two of them have a bit in common.
+    slots: BTreeMap<(End, &'p str), Vec<(u64, usize)>>,
+}
+
+impl<'p> Taken<'p> {
+    fn take(&mut self, route: &'p RoutePlan, index: usize, end: End) -> Result<(), PlanError> {
+        let Some(methods) = self.bits(&route.methods) else {
+            let problem =
+                format!("the routes name more than {MAX_METHODS} methods; name those that are used");
+            return Err(PlanError::new(format!("routes[{index}].methods"), problem));
+        };
+        let any = route.hosts.is_empty().then_some("");
+        for host in route.hosts.iter().map(String::as_str).chain(any) {
+            let slot = self.slots.entry((end, host)).or_default();
+            // A route that names a host or a method twice says nothing else than once.
+            if slot.last().is_some_and(|(_, last)| *last == index) {
+                continue;
+            }
+            if let Some((_, other)) = slot.iter().find(|(theirs, _)| *theirs & methods != 0) {
+                let problem = format!(
+                    "takes requests that routes[{other}] takes too, and only their order tells which of them holds; \
+                     merge the two, or tell them apart by `methods` or `hosts`"
+                );
+                return Err(PlanError::new(format!("routes[{index}].path"), problem));
+            }
+            slot.push((methods, index));
+        }
+        Ok(())
+    }
+
+    /// A bit for each method; none if there are too many.
+    fn bits(&mut self, methods: &'p [String]) -> Option<u64> {
+        let mut bits = u64::from(methods.is_empty());
+        for method in methods {
+            let known = self.methods.iter().position(|known| known == method);
+            let number = known.unwrap_or(self.methods.len());
+            if known.is_none() {
+                self.methods.push(method);
+            }
+            bits |= 1_u64.checked_shl(u32::try_from(number.saturating_add(1)).ok()?)?;
+        }
+        Some(bits)
+    }
+}
+
 #[derive(Debug)]
 struct Candidate {
     hosts: Vec<HostPattern>,
@@ -212,9 +270,11 @@ impl Routes {
     /// Builds the table.
     ///
     /// # Errors
-    /// When a template, host or method is not what the compiler would have written.
+    /// When a template, host or method is not what the compiler would have written, or two routes take the same
+    /// requests and neither does so more specifically.
     pub fn build(routes: &[RoutePlan]) -> Result<Self, PlanError> {
         let mut table = Self { nodes: vec![Node::default()], candidates: Vec::with_capacity(routes.len()) };
+        let mut taken = Taken::default();
         for (index, route) in routes.iter().enumerate() {
             let place = |field: &str| format!("routes[{index}].{field}");
             let segments = parse_template(&route.path).map_err(|e| PlanError::new(place("path"), e))?;
@@ -234,31 +294,33 @@ impl Routes {
                 methods: route.methods.iter().map(|m| m.as_str().into()).collect(),
                 access: route.access.clone(),
             });
-            table.insert(&segments, index);
+            if let Some(end) = table.insert(&segments, index) {
+                taken.take(route, index, end)?;
+            }
         }
         Ok(table)
     }
 
-    fn insert(&mut self, segments: &[Segment], route: usize) {
+    /// Puts a route where its template ends.
+    fn insert(&mut self, segments: &[Segment], route: usize) -> Option<End> {
         let mut at = 0;
         for segment in segments {
             let fresh = self.nodes.len();
-            let Some(node) = self.nodes.get_mut(at) else { return };
+            let node = self.nodes.get_mut(at)?;
             at = match segment {
                 Segment::Literal(text) => *node.literals.entry(text.as_str().into()).or_insert(fresh),
                 Segment::Parameter(_) => *node.parameter.get_or_insert(fresh),
                 Segment::Rest(_) => {
                     node.rests.push(route);
-                    return;
+                    return Some((at, true));
                 }
             };
             if at == fresh {
                 self.nodes.push(Node::default());
             }
         }
-        if let Some(node) = self.nodes.get_mut(at) {
-            node.ends.push(route);
-        }
+        self.nodes.get_mut(at)?.ends.push(route);
+        Some((at, false))
     }
 
     /// Finds the route for a canonical path.

@@ -98,6 +98,51 @@ fn the_host_that_matched_counts_not_the_best_of_the_route() {
 }
 
 #[test]
+fn routes_that_only_their_order_tells_apart_are_refused() {
+    let a = route("/a/{id}", &["GET", "HEAD"], &[]);
+    for (one, other) in [
+        (a.clone(), a.clone()),
+        (a.clone(), route("/a/{name}", &["HEAD", "POST"], &[])),
+        (route("/a", &[], &[]), route("/a", &[], &[])),
+        (route("/@", &[], &[]), route("/%40", &[], &[])),
+        (route("/{rest...}", &[], &[]), route("/{more...}", &[], &[])),
+        (route("/a", &[], &["x.example", "*.b.example"]), route("/a", &[], &["*.b.example"])),
+    ] {
+        for routes in [[one.clone(), other.clone()], [other.clone(), one.clone()]] {
+            let error = Routes::build(&routes).unwrap_err();
+            assert_eq!(error.place, "routes[1].path", "{routes:?}");
+            assert!(error.problem.contains("routes[0]"), "{error}");
+        }
+    }
+    // Whatever one of them names more specifically tells them apart, in whichever order they stand.
+    for other in [
+        route("/a/b", &["GET"], &[]),
+        route("/a/{id...}", &["GET"], &[]),
+        route("/a/{id}/", &["GET"], &[]),
+        route("/a/{id}", &[], &[]),
+        route("/a/{id}", &["POST"], &[]),
+        route("/a/{id}", &["GET"], &["x.example"]),
+    ] {
+        for routes in [[a.clone(), other.clone()], [other.clone(), a.clone()]] {
+            assert!(Routes::build(&routes).is_ok(), "{routes:?}");
+        }
+    }
+    assert!(Routes::build(&[route("/a", &["GET", "GET"], &["h", "h"])]).is_ok());
+}
+
+#[test]
+fn the_methods_of_a_plan_are_few() {
+    let names: Vec<String> = (0..=MAX_METHODS).map(|number| format!("M{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (last, most) = names.split_last().unwrap();
+    let routes = [route("/a", most, &[]), route("/a", &[], &[])];
+    assert_eq!(table(&routes).find(most[MAX_METHODS - 1], "h", "/a"), Found::Route(0));
+    let routes = [route("/a", most, &[]), route("/b", &[*last], &[])];
+    assert_eq!(Routes::build(&routes).unwrap_err().place, "routes[1].methods");
+    assert!(Routes::build(&[route("/a", most, &[]), route("/a", &[most[62]], &[])]).is_err());
+}
+
+#[test]
 fn any_method_is_not_trace() {
     let routes = table(&[route("/a", &[], &[]), route("/t", &["TRACE"], &[])]);
     assert_eq!(routes.find("TRACE", "h", "/a"), Found::Nothing);
