@@ -74,30 +74,43 @@ kinds! {
 /// The longest detail, in characters. What it quotes comes from outside and goes into logs.
 const MAX_DETAIL: usize = 500;
 
-/// Why an artifact is refused.
+/// Whether a character does something to a screen or a log instead of standing in it: control characters (also DEL and
+/// those of C1), and what is invisible, breaks lines or turns the direction of the text around it.
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
+    let invisible = matches!(
+        c,
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
+    );
+    c.is_control() || invisible
+}
+
+/// Why an artifact is refused. Only [`Refused::new`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refused {
     /// The stable reason.
     pub kind: Kind,
-    /// What was found, for operators: lower case, one line. It holds nothing that is not printable.
+    /// What was found, for operators: lower case, one line. It holds nothing that [`is_hidden`].
     pub detail: String,
 }
 
 impl Refused {
-    /// A refusal. What is not printable in the detail, which may quote the artifact, is replaced.
-    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+    /// A refusal. What is hidden in the detail, which may quote the artifact, is replaced, and what is long is cut.
+    #[must_use]
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self { kind, detail: printable(detail.into()) }
     }
 }
 
-/// A detail without what is not printable, and of bounded length: what it quotes comes from outside.
+/// A detail without what is hidden, and of bounded length: what it quotes comes from outside.
 pub(crate) fn printable(mut detail: String) -> String {
     if let Some((cut, _)) = detail.char_indices().nth(MAX_DETAIL) {
         detail.truncate(cut);
         detail.push_str("[...]");
     }
-    if detail.chars().any(char::is_control) {
-        detail.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    if detail.chars().any(is_hidden) {
+        detail.chars().map(|c| if is_hidden(c) { '?' } else { c }).collect()
     } else {
         detail
     }
@@ -129,6 +142,9 @@ mod tests {
     #[test]
     fn a_detail_is_one_line() {
         assert_eq!(Refused::new(Kind::WrongName, "a\nb\u{1b}[0m").detail, "a?b?[0m");
+        let hidden = "\u{7f}\u{9b}\u{61c}\u{200f}\u{2028}\u{202e}\u{2069}\u{feff}";
+        assert_eq!(Refused::new(Kind::WrongName, hidden).detail, "????????");
+        assert_eq!(Refused::new(Kind::WrongName, "größer, 大").detail, "größer, 大");
         let long = Refused::new(Kind::WrongName, "ä".repeat(501)).detail;
         assert_eq!(long, "ä".repeat(500) + "[...]");
     }

@@ -86,7 +86,7 @@ pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<Outcome, Failure> 
     let judged = admit(&bytes, &trust, now, current).and_then(|admitted| {
         // Its plan must load too, as it must in the filter.
         bartizan_compiler::load(admitted.plan().clone())
-            .map_err(|error| Refused { kind: Kind::PlanInvalid, detail: error.to_string() })?;
+            .map_err(|error| Refused::new(Kind::PlanInvalid, error.to_string()))?;
         Ok(admitted)
     });
     match judged {

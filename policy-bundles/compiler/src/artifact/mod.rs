@@ -118,7 +118,7 @@ impl Artifact {
         let about = About::read(&envelope.payload)?;
         let plan = about.plan(&envelope.payload)?;
         crate::load(plan.clone())
-            .map_err(|error| Refused { kind: Kind::PlanInvalid, detail: error.to_string() })?;
+            .map_err(|error| Refused::new(Kind::PlanInvalid, error.to_string()))?;
         Ok(Self { envelope, about, plan })
     }
 
