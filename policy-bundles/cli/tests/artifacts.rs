@@ -88,6 +88,23 @@ fn keys_are_made_once_and_for_their_owner_only() {
     scratch.ends(2, "keygen");
 }
 
+/// Where no file can grow nothing is left behind: it would be in the way of the next try.
+#[cfg(unix)]
+#[test]
+fn a_key_that_cannot_be_written_is_not_there() {
+    let scratch = Scratch::new("full");
+    let output = Command::new("bash")
+        .args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" keygen -o a", env!("CARGO_BIN_EXE_bartizan")])
+        .current_dir(&scratch.0)
+        .output()
+        .unwrap_or_else(|e| panic!("{e}"));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("a.key: "), "{told}");
+    assert!(!scratch.path("a.key").exists() && !scratch.path("a.pub").exists());
+    scratch.ends(0, "keygen -o a");
+}
+
 #[test]
 fn an_artifact_is_built_signed_and_verified() {
     let scratch = Scratch::new("way");
