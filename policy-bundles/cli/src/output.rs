@@ -1,11 +1,17 @@
 //! Terminals, formats and exit codes.
+//!
+//! Whatever a command says goes through [`Screen`], which lets nothing steer a terminal: names of files and cases, and
+//! all that an unsigned artifact says, come from anybody. What stands in a line of a report goes through [`printable`]
+//! before, so that it cannot make a line of its own either.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+pub(crate) use bartizan_engine::envelope::refused::is_hidden;
 use clap::ValueEnum;
+use serde_json::Value;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,18 +119,24 @@ impl Screen {
         self.paints(io::stderr().is_terminal())
     }
 
-    /// Writes to standard output. Whoever closed the pipe has read enough: that is no failure.
+    /// Writes a report to standard output.
     pub(crate) fn out(&self, text: &str) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            result => Ok(result?),
-        }
+        write_out(&harmless(text, self.paints_out()))
+    }
+
+    /// Writes a report for programs to standard output.
+    pub(crate) fn json(&self, value: &Value) -> Result<(), Failure> {
+        write_out(&json_text(value))
+    }
+
+    /// Writes JSON that was asked for as it is, byte by byte. On a terminal the same is written with escapes.
+    pub(crate) fn data(&self, json: &str) -> Result<(), Failure> {
+        if io::stdout().is_terminal() { write_out(&escaped(json)) } else { write_out(json) }
     }
 
     /// Writes to standard error, where nothing can be done about a failure.
     pub(crate) fn err(&self, text: &str) {
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        let _ = io::stderr().lock().write_all(harmless(text, self.paints_err()).as_bytes());
     }
 
     /// Says why a command could not do its work.
@@ -135,8 +147,16 @@ impl Screen {
     }
 }
 
-/// A text that cannot steer a terminal: what is invisible there (control characters, and those that turn the direction
-/// of what follows) is written as `\u{1b}`. Names of files and cases come from anybody.
+/// Whoever closed the pipe has read enough: that is no failure.
+fn write_out(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// A text that cannot steer a terminal: what is hidden in it is written as `\u{1b}`.
 pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -145,10 +165,53 @@ pub(crate) fn printable(text: &str) -> String {
     out
 }
 
-/// Whether a character does something to the screen instead of standing on it.
-pub(crate) fn is_hidden(c: char) -> bool {
-    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || turns
+/// A report that cannot steer a terminal, and still has its lines and, if it is painted, its colours.
+fn harmless(report: &str, painted: bool) -> String {
+    let mut out = String::with_capacity(report.len());
+    let mut rest = report.chars();
+    while let Some(c) = rest.next() {
+        let colour = if painted && c == ESCAPE { colour_code(rest.as_str()) } else { None };
+        if let Some((code, behind)) = colour {
+            out.extend([ESCAPE, '[']);
+            out.push_str(code);
+            out.push('m');
+            rest = behind.chars();
+        } else if is_hidden(c) && c != '\n' && c != '\t' {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// One of our colours at the beginning of what follows an escape (`[1;31m`), and what stands behind it.
+fn colour_code(text: &str) -> Option<(&'static str, &str)> {
+    COLOURS.iter().find_map(|code| {
+        let behind = text.strip_prefix('[')?.strip_prefix(*code)?.strip_prefix('m')?;
+        Some((*code, behind))
+    })
+}
+
+/// A JSON document for a screen or a program: what its writers leave as it is and would steer a terminal has escapes.
+pub(crate) fn json_text(value: &Value) -> String {
+    escaped(&format!("{value:#}\n"))
+}
+
+/// The same JSON, with nothing hidden but its line breaks.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && is_hidden(c) {
+            // It stands in a text: between texts there are no other than line breaks.
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// A path for people.
@@ -156,9 +219,15 @@ pub(crate) fn shown(path: &Path) -> String {
     printable(&path.to_string_lossy())
 }
 
-/// A text in a colour, if colours are wanted.
+/// What begins a colour.
+const ESCAPE: char = '\u{1b}';
+
+/// The colours of all reports, and what ends them. Nothing else that begins like a colour reaches a screen.
+const COLOURS: [&str; 9] = ["0", "1", "31", "32", "33", "1;31", "1;32", "1;33", "1;34"];
+
+/// A text in one of [`COLOURS`], if colours are wanted.
 pub(crate) fn paint(colour: bool, code: &str, text: &str) -> String {
-    if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    if colour { format!("{ESCAPE}[{code}m{text}{ESCAPE}[0m") } else { text.to_owned() }
 }
 
 /// `1 error`, `2 errors`.
@@ -175,5 +244,38 @@ mod tests {
         assert_eq!(printable("a\u{1b}[2Jb\u{9b}1mc\r\u{202e}d"), "a\\u{1b}[2Jb\\u{9b}1mc\\u{d}\\u{202e}d");
         assert_eq!(printable("größer, 大 [1]"), "größer, 大 [1]");
         assert_eq!(shown(Path::new("a\u{7}/b")), "a\\u{7}/b");
+        assert_eq!(printable("\u{7f}\u{85}\u{2066}"), "\\u{7f}\\u{85}\\u{2066}");
+    }
+
+    #[test]
+    fn a_report_keeps_its_lines_and_its_own_colours_alone() {
+        for code in COLOURS {
+            let painted = paint(true, code, "a\tb\n");
+            assert_eq!(harmless(&painted, true), painted);
+            assert!(!harmless(&painted, false).contains(ESCAPE));
+        }
+        for hidden in [
+            "\u{1b}[8m",
+            "\u{1b}[2J",
+            "\u{1b}[",
+            "\u{1b}",
+            "\u{1b}]0;m",
+            "\u{7f}",
+            "\u{9b}1m",
+            "\r",
+            "\u{202e}",
+        ] {
+            let shown = harmless(&format!("a{hidden}b"), true);
+            assert_eq!(shown, format!("a{}b", printable(hidden)));
+            assert!(!shown.contains(is_hidden), "{shown}");
+        }
+    }
+
+    #[test]
+    fn json_says_the_same_and_hides_nothing() {
+        let value = Value::from("\u{1b}[2J\u{7f}\u{9b}\u{202e}\n\t大");
+        let text = json_text(&value);
+        assert_eq!(text, "\"\\u001b[2J\\u007f\\u009b\\u202e\\n\\t大\"\n");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 }

@@ -10,7 +10,7 @@ use clap::Args;
 use super::check::summary;
 use super::inline::Deployment;
 use crate::files;
-use crate::output::{Failure, Format, Outcome, Screen};
+use crate::output::{Failure, Format, Outcome, Screen, json_text, shown};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -58,10 +58,10 @@ pub(crate) fn run(build: &Build, screen: &Screen) -> Result<Outcome, Failure> {
     }
     match build.format {
         Format::Text => screen.err(&compiled.render(screen.paints_err())),
-        Format::Json => screen.err(&format!("{:#}\n", render::json(&compiled.diagnostics))),
+        Format::Json => screen.err(&json_text(&render::json(&compiled.diagnostics))),
     }
     let Some(plan) = &compiled.plan else {
-        let place = build.directory.display().to_string();
+        let place = shown(&build.directory);
         screen.err(&summary(&place, &compiled, false, screen.paints_err()));
         return Ok(Outcome::Problems);
     };
@@ -73,11 +73,11 @@ pub(crate) fn run(build: &Build, screen: &Screen) -> Result<Outcome, Failure> {
         }
     };
     let Some(output) = &build.output else {
-        screen.out(&text)?;
+        screen.data(&text)?;
         return Ok(Outcome::Fine);
     };
     files::write(output, text.as_bytes())?;
-    let (place, name, revision) = (output.display(), &plan.name, plan.revision);
+    let (place, name, revision) = (shown(output), &plan.name, plan.revision);
     screen.err(&format!("built {place}: bundle `{name}` revision {revision}, {} bytes\n", text.len()));
     if !build.plan && build.deployment.inline.is_none() {
         screen.err(&format!("next: bartizan sign {place} --key KEY\n"));

@@ -6,7 +6,7 @@ use bartizan_compiler::{Compiled, compile_dir, render};
 use clap::Args;
 use serde_json::json;
 
-use crate::output::{Failure, Format, Outcome, Screen, count, paint};
+use crate::output::{Failure, Format, Outcome, Screen, count, paint, shown};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -51,17 +51,12 @@ pub(crate) fn run(check: &Check, screen: &Screen) -> Result<Outcome, Failure> {
             Format::Text => {
                 let colour = screen.paints_out();
                 screen.out(&compiled.render(colour))?;
-                screen.out(&summary(
-                    &directory.display().to_string(),
-                    &compiled,
-                    check.deny_warnings,
-                    colour,
-                ))?;
+                screen.out(&summary(&shown(directory), &compiled, check.deny_warnings, colour))?;
             }
         }
     }
     if check.format == Format::Json {
-        screen.out(&format!("{:#}\n", json!({"bundles": documents})))?;
+        screen.json(&json!({"bundles": documents}))?;
     }
     Ok(outcome)
 }

@@ -22,7 +22,7 @@ use bartizan_engine::trace::Trace;
 use clap::Args;
 
 use super::check::summary;
-use crate::output::{Failure, Format, Outcome, Screen};
+use crate::output::{Failure, Format, Outcome, Screen, shown};
 use host::DryHost;
 use report::Explanation;
 
@@ -67,19 +67,19 @@ pub(crate) struct Explain {
 pub(crate) fn run(explain: &Explain, screen: &Screen) -> Result<Outcome, Failure> {
     let compiled = compile_dir(&explain.directory);
     let Some(plan) = &compiled.plan else {
-        let place = explain.directory.display().to_string();
+        let place = shown(&explain.directory);
         screen.err(&compiled.render(screen.paints_err()));
         screen.err(&summary(&place, &compiled, false, screen.paints_err()));
         return Ok(Outcome::Problems);
     };
     let text = read(&explain.request)?;
-    let name = explain.request.display().to_string();
+    let name = shown(&explain.request);
     match explained(plan.clone(), &text, &name) {
         Ok(explanation) => {
-            screen.out(&match explain.format {
-                Format::Text => explanation.text(screen.paints_out()),
-                Format::Json => format!("{:#}\n", explanation.json()),
-            })?;
+            match explain.format {
+                Format::Text => screen.out(&explanation.text(screen.paints_out()))?,
+                Format::Json => screen.json(&explanation.json())?,
+            }
             Ok(Outcome::Fine)
         }
         Err(problem) => {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::library;
-use crate::output::{Failure, Outcome, Screen};
+use crate::output::{Failure, Outcome, Screen, shown};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -45,7 +45,7 @@ pub(crate) fn run(init: &Init, screen: &Screen) -> Result<Outcome, Failure> {
     if directory.exists() {
         let mut entries = std::fs::read_dir(directory).map_err(|e| Failure::at(directory, &e))?;
         if entries.next().is_some() {
-            let place = directory.display();
+            let place = shown(directory);
             screen.complain(&format!("{place} is not empty; name another directory, nothing was written"));
             return Ok(Outcome::Problems);
         }
@@ -62,7 +62,7 @@ pub(crate) fn run(init: &Init, screen: &Screen) -> Result<Outcome, Failure> {
     let schema = directory.join(SCHEMA_FILE);
     std::fs::write(&schema, bartizan_spec::schema::bundle_schema_text())
         .map_err(|e| Failure::at(&schema, &e))?;
-    let place = directory.display();
+    let place = shown(directory);
     screen.out(&format!(
         "made {place} from `{}`: {} files\n\nnext:\n  1. edit {place}/bundle.yaml: name, issuer, audiences, routes\n  2. put your issuer's public keys into {place}/keys; those there now are test keys\n  3. bartizan check {place}\n",
         init.from,

@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::verify::{looked_at, moment, validity};
-use crate::output::{Failure, Format, Outcome, Screen, count, paint};
+use crate::output::{Failure, Format, Outcome, Screen, count, paint, printable};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -41,15 +41,15 @@ pub(crate) fn run(inspect: &Inspect, screen: &Screen) -> Result<Outcome, Failure
     let Some(artifact) = looked_at(&inspect.artifact, inspect.format, screen)? else {
         return Ok(Outcome::Problems);
     };
-    screen.out(&match (inspect.plan, inspect.format) {
+    match (inspect.plan, inspect.format) {
         (true, _) => {
             let plan = serde_json::to_value(&artifact.plan)
                 .map_err(|error| Failure::new(format!("the plan cannot be written: {error}")))?;
-            format!("{plan:#}\n")
+            screen.json(&plan)?;
         }
-        (false, Format::Json) => format!("{:#}\n", report(&artifact)),
-        (false, Format::Text) => text(&artifact, screen.paints_out()),
-    })?;
+        (false, Format::Json) => screen.json(&report(&artifact))?,
+        (false, Format::Text) => screen.out(&text(&artifact, screen.paints_out()))?,
+    }
     Ok(Outcome::Fine)
 }
 
@@ -99,8 +99,9 @@ fn text(artifact: &Artifact, colour: bool) -> String {
     let mut out = String::new();
     let title = format!("bundle `{}` revision {}", about.plan.name, about.plan.revision);
     let _ = writeln!(out, "{}", paint(colour, "1", &title));
+    // Nobody has vouched for any of it yet.
     let mut line = |what: &str, value: &str| {
-        let _ = writeln!(out, "  {what:<11} {value}");
+        let _ = writeln!(out, "  {what:<11} {}", printable(value));
     };
     line("digest", &digest(artifact));
     line("validity", &validity(about));
@@ -121,8 +122,8 @@ fn text(artifact: &Artifact, colour: bool) -> String {
     }
     for signature in &artifact.envelope.signatures {
         let name = if signature.keyid.is_empty() { "a key without a name" } else { &signature.keyid };
-        // The name of a key is written by anybody.
-        let name: String = name.chars().filter(|c| !c.is_control()).take(128).collect();
+        // The name of a key is written by anybody, as long as they like.
+        let name: String = name.chars().take(128).collect();
         line("signed", &format!("says it is by {name} (not checked)"));
     }
     for (path, digest) in &about.sources {

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::files;
-use crate::output::{Failure, Format, Outcome, Screen};
+use crate::output::{Failure, Format, Outcome, Screen, shown};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -47,7 +47,7 @@ pub(crate) fn run(keygen: &Keygen, screen: &Screen) -> Result<Outcome, Failure> 
     let (private, public) = (beside(&keygen.output, "key"), beside(&keygen.output, "pub"));
     for path in [&private, &public] {
         if path.symlink_metadata().is_ok() {
-            let place = path.display();
+            let place = shown(path);
             screen.complain(&format!("{place} is there already; choose another name, nothing was written"));
             return Ok(Outcome::Problems);
         }
@@ -62,19 +62,23 @@ pub(crate) fn run(keygen: &Keygen, screen: &Screen) -> Result<Outcome, Failure> 
     files::write_new(&public, &public_pem(&half), false).inspect_err(|_| {
         let _ = std::fs::remove_file(&private);
     })?;
-    let (private, public) = (private.display().to_string(), public.display().to_string());
-    screen.out(&match keygen.format {
-        Format::Json => format!(
-            "{:#}\n",
-            json!({"algorithm": key.algorithm().name(), "keyid": half.id(), "private": private, "public": public})
-        ),
-        Format::Text => format!(
-            "made {private} (keep it secret) and {public} (give it to whoever verifies)\nkey {}, {}\n\
-             next: bartizan sign ARTIFACT --key {private}\n",
-            half.id(),
-            key.algorithm().name(),
-        ),
-    })?;
+    match keygen.format {
+        Format::Json => screen.json(&json!({
+            "algorithm": key.algorithm().name(),
+            "keyid": half.id(),
+            "private": private.display().to_string(),
+            "public": public.display().to_string(),
+        }))?,
+        Format::Text => {
+            let (private, public) = (shown(&private), shown(&public));
+            screen.out(&format!(
+                "made {private} (keep it secret) and {public} (give it to whoever verifies)\nkey {}, {}\n\
+                 next: bartizan sign ARTIFACT --key {private}\n",
+                half.id(),
+                key.algorithm().name(),
+            ))?;
+        }
+    }
     Ok(Outcome::Fine)
 }
 

@@ -41,14 +41,14 @@ enum Table {
 }
 
 pub(crate) fn run(reasons: &Reasons, screen: &Screen) -> Result<Outcome, Failure> {
-    screen.out(&match (reasons.format, reasons.artifacts) {
-        (Table::Text, false) => text(),
-        (Table::Json, false) => format!("{:#}\n", json()),
-        (Table::Markdown, false) => markdown(),
-        (Table::Text, true) => refusals::text(),
-        (Table::Json, true) => format!("{:#}\n", refusals::json()),
-        (Table::Markdown, true) => refusals::markdown(),
-    })?;
+    match (reasons.format, reasons.artifacts) {
+        (Table::Text, false) => screen.out(&text())?,
+        (Table::Json, false) => screen.json(&json())?,
+        (Table::Markdown, false) => screen.out(&markdown())?,
+        (Table::Text, true) => screen.out(&refusals::text())?,
+        (Table::Json, true) => screen.json(&refusals::json())?,
+        (Table::Markdown, true) => screen.out(&refusals::markdown())?,
+    }
     Ok(Outcome::Fine)
 }
 

@@ -32,9 +32,9 @@ enum Form {
 }
 
 pub(crate) fn run(schema: &Schema, screen: &Screen) -> Result<Outcome, Failure> {
-    screen.out(&match schema.format {
-        Form::Json => bartizan_spec::schema::bundle_schema_text(),
-        Form::Markdown => bartizan_spec::reference::fields_markdown(),
-    })?;
+    match schema.format {
+        Form::Json => screen.data(&bartizan_spec::schema::bundle_schema_text())?,
+        Form::Markdown => screen.out(&bartizan_spec::reference::fields_markdown())?,
+    }
     Ok(Outcome::Fine)
 }

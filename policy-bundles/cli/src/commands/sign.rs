@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::verify::{problem, said};
 use crate::files;
-use crate::output::{Failure, Format, Outcome, Screen, count};
+use crate::output::{Failure, Format, Outcome, Screen, count, shown};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -66,17 +66,18 @@ pub(crate) fn run(sign: &Sign, screen: &Screen) -> Result<Outcome, Failure> {
     files::write(target, &artifact.to_bytes().map_err(Failure::new)?)?;
     let (name, revision) = (&artifact.about.plan.name, artifact.about.plan.revision);
     let all = artifact.envelope.signatures.len();
-    let target = target.display();
-    screen.out(&match sign.format {
-        Format::Json => {
-            let report = json!({"artifact": target.to_string(), "signed": true, "name": name, "revision": revision,
-                                "by": by, "signatures": all});
-            format!("{report:#}\n")
+    match sign.format {
+        Format::Json => screen.json(&json!({
+            "artifact": target.display().to_string(), "signed": true, "name": name, "revision": revision, "by": by,
+            "signatures": all,
+        }))?,
+        Format::Text => {
+            let target = shown(target);
+            screen.out(&format!(
+                "signed {target}: bundle `{name}` revision {revision}, {} by now\nnext: bartizan verify {target} --trust KEY.pub\n",
+                count(all, "signature")
+            ))?;
         }
-        Format::Text => format!(
-            "signed {target}: bundle `{name}` revision {revision}, {} by now\nnext: bartizan verify {target} --trust KEY.pub\n",
-            count(all, "signature")
-        ),
-    })?;
+    }
     Ok(Outcome::Fine)
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::inline::Deployment;
 use crate::files;
-use crate::output::{Failure, Format, Outcome, Screen, paint};
+use crate::output::{Failure, Format, Outcome, Screen, json_text, paint, printable, shown};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -91,7 +91,7 @@ pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<Outcome, Failure> 
     });
     match judged {
         Ok(admitted) if verify.deployment.inline.is_some() => {
-            screen.out(&inlined(&bytes, &admitted, &plan, verify)?)?;
+            screen.data(&inlined(&bytes, &admitted, &plan, verify)?)?;
             Ok(Outcome::Fine)
         }
         Ok(admitted) => {
@@ -135,7 +135,7 @@ fn trust(verify: &Verify) -> Result<Result<(TrustPlan, Trust), String>, Failure>
         let key = if text.trim_start().starts_with('{') {
             match serde_json::from_str(&text) {
                 Ok(jwk) => TrustedKey { jwk: Some(jwk), ..TrustedKey::default() },
-                Err(error) => return Ok(Err(format!("{}: not a JSON Web Key: {error}", path.display()))),
+                Err(error) => return Ok(Err(format!("{}: not a JSON Web Key: {error}", shown(path)))),
             }
         } else {
             TrustedKey { pem: Some(text), ..TrustedKey::default() }
@@ -153,7 +153,7 @@ fn trust(verify: &Verify) -> Result<Result<(TrustPlan, Trust), String>, Failure>
                 .enumerate()
                 .find(|(index, _)| error.place.starts_with(&format!("keys[{index}]")));
             Err(match file {
-                Some((_, path)) => format!("{}: {}", path.display(), error.problem),
+                Some((_, path)) => format!("{}: {}", shown(path), error.problem),
                 None => error.to_string(),
             })
         }
@@ -193,13 +193,13 @@ fn accepted(
             "digest": digest, "not_before": moment(about.not_before), "expires": moment(about.expires),
             "signers": signers,
         });
-        return format!("{report:#}\n");
+        return json_text(&report);
     }
-    let head = paint(screen.paints_out(), "1;32", "good");
+    let (head, place) = (paint(screen.paints_out(), "1;32", "good"), printable(place));
     let mut text =
         format!("{head} {place}: bundle `{}` revision {}, {digest}\n", about.plan.name, about.plan.revision);
     for (key, file) in signers {
-        text += &format!("  signed by {} ({}, {})\n", file.display(), key.algorithm().name(), key.id());
+        text += &format!("  signed by {} ({}, {})\n", shown(file), key.algorithm().name(), key.id());
     }
     text + &format!("  {}\n", validity(about))
 }
@@ -234,20 +234,20 @@ pub(crate) fn said(place: &str, refused: &Refused, format: Format, screen: &Scre
     if format == Format::Json {
         let report =
             json!({"artifact": place, "accepted": false, "kind": code, "detail": detail, "remedy": remedy});
-        return format!("{report:#}\n");
+        return json_text(&report);
     }
-    let head = paint(screen.paints_out(), "1;31", "refused");
-    format!("{head} {place}: {code}: {detail}\n  = help: {remedy}\n")
+    let (head, place) = (paint(screen.paints_out(), "1;31", "refused"), printable(place));
+    format!("{head} {place}: {code}: {}\n  = help: {remedy}\n", printable(detail))
 }
 
 /// Something that is wrong with what was given beside the artifact.
 pub(crate) fn problem(place: &str, what: &str, format: Format, screen: &Screen) -> String {
     if format == Format::Json {
         let report = json!({"artifact": place, "accepted": false, "kind": null, "detail": what});
-        return format!("{report:#}\n");
+        return json_text(&report);
     }
     let head = paint(screen.paints_out(), "1;31", "refused");
-    format!("{head} {place}: {what}\n")
+    format!("{head} {}: {}\n", printable(place), printable(what))
 }
 
 /// Reads an artifact for a command that only looks at it.

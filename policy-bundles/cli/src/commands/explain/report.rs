@@ -9,7 +9,7 @@ use bartizan_engine::refusal::Refusal;
 use bartizan_engine::trace::{Consideration, Trace};
 use serde_json::{Value, json};
 
-use crate::output::paint;
+use crate::output::{paint, printable};
 
 /// Everything that is to be said about one request.
 #[derive(Debug)]
@@ -173,9 +173,4 @@ fn written(edit: Edit<&str>) -> String {
         Edit::Set(name, value) => format!("set {name}: {value}"),
         Edit::Add(name, value) => format!("add {name}: {value}"),
     }
-}
-
-/// The request is somebody's: it shall not steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -1,27 +1,16 @@
 //! The report for programs.
 
-use std::fmt::Write as _;
-
 use serde_json::{Value, json};
 
 use super::coverage::Coverages;
 use super::found::Warning;
 use super::percent::Percent;
 use super::results::{CaseResult, Failed, Results, Status};
-use crate::output::{Outcome, is_hidden};
+use crate::output::{Outcome, json_text};
 
-/// The report as text. JSON has escapes for the control characters that its writers leave as they are.
+/// The report as text.
 pub(super) fn report(results: &Results, coverages: &Coverages) -> String {
-    let mut out = String::new();
-    for c in format!("{:#}\n", value(results, coverages)).chars() {
-        if c != '\n' && is_hidden(c) {
-            // None of them is above U+FFFF, and they stand in texts alone.
-            let _ = write!(out, "\\u{:04x}", u32::from(c));
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    json_text(&value(results, coverages))
 }
 
 fn value(results: &Results, coverages: &Coverages) -> Value {

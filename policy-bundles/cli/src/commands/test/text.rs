@@ -139,7 +139,7 @@ fn warnings(out: &mut String, results: &Results, colour: bool) {
     }
     for warning in &results.warnings {
         let head = paint(colour, YELLOW, "WARNING");
-        let _ = writeln!(out, "{head} {}: {}", printable(&warning.place()), warning.problem);
+        let _ = writeln!(out, "{head} {}: {}", printable(&warning.place()), printable(&warning.problem));
     }
 }
 
