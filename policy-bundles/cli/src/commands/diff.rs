@@ -2,17 +2,19 @@
 
 mod compare;
 mod document;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
 use bartizan_compiler::artifact::Artifact;
-use bartizan_compiler::compile_dir;
+use bartizan_compiler::{compile_dir, load};
 use bartizan_engine::plan::{MAX_PLAN_BYTES, Plan};
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::files;
-use crate::output::{Failure, Format, Outcome, Screen, count, paint};
+use crate::output::{Failure, Format, Outcome, Screen, count, paint, printable, shown};
 use compare::{Change, Kind};
 use document::Document;
 
@@ -22,8 +24,9 @@ Examples:
   bartizan diff current.bundle my-policy          an artifact and the directory it may come from
   bartizan diff old.bundle new.bundle --format json | jq '.changes[] | select(.section == \"routes\")'
 
-OLD and NEW are artifacts, plans or bundle directories. Signatures, the places of rules in files, and orders that mean
-nothing are not compared.
+OLD and NEW are artifacts, plans or bundle directories; what the filter would not load is not compared. Signatures, the
+places of rules in files, and orders that mean nothing, such as that of routes, make no difference. Of what was added
+every field is told. Keys, schemas and what is too long to show have a digest.
 
 Exit codes: 0 the same; 1 different; 2 usage, or one of them is not a bundle; 3 cannot read";
 
@@ -48,17 +51,17 @@ pub(crate) fn run(diff: &Diff, screen: &Screen) -> Result<Outcome, Failure> {
         match document(path)? {
             Ok(document) => documents.push(document),
             Err(problem) => {
-                screen.complain(&format!("{}: {problem}", path.display()));
+                screen.complain(&format!("{}: {}", shown(path), printable(&problem)));
                 return Ok(Outcome::NotRun);
             }
         }
     }
     let [old, new] = documents.as_slice() else { return Ok(Outcome::NotRun) };
     let changes = compare::documents(old, new);
-    screen.out(&match diff.format {
-        Format::Json => format!("{:#}\n", report(diff, &changes)),
-        Format::Text => text(&changes, screen.paints_out()),
-    })?;
+    match diff.format {
+        Format::Json => screen.json(&report(diff, &changes))?,
+        Format::Text => screen.out(&text(&changes, screen.paints_out()))?,
+    }
     Ok(if changes.is_empty() { Outcome::Fine } else { Outcome::Problems })
 }
 
@@ -74,7 +77,9 @@ fn document(path: &Path) -> Result<Result<Document, String>, Failure> {
     let is_plan =
         serde_json::from_slice::<Value>(&bytes).is_ok_and(|value| value.get("plan_version").is_some());
     if is_plan {
-        let plan = Plan::parse(&bytes).map_err(|error| error.to_string());
+        // Of two rules for one thing, which only a plan that is not loaded can have, readers may take either.
+        let loaded = Plan::parse(&bytes).and_then(|plan| load(plan.clone()).map(|_| plan));
+        let plan = loaded.map_err(|error| error.to_string());
         return Ok(plan.and_then(|plan| document::of(&plan, &Default::default())));
     }
     let artifact = Artifact::read(&bytes).map_err(|refused| refused.to_string());
@@ -115,10 +120,18 @@ fn text(changes: &[Change], colour: bool) -> String {
             item = None;
             out += &format!("{}\n", paint(colour, "1", first.section));
         }
-        // A whole item that came or went is one line; what changed inside of one stands under its name.
-        if let (Some(name), true) = (&first.item, first.field.is_empty()) {
-            let text = format!("{} {name}{}", first.kind.sign(), compare::summary(first));
+        // A whole item that came or went has a line; what it brings, or what changed inside of one, stands under its name.
+        if let (Some(name), true, Kind::Added | Kind::Removed) =
+            (&first.item, first.field.is_empty(), first.kind)
+        {
+            let what = if first.kind == Kind::Removed { compare::summary(first) } else { String::new() };
+            let text = format!("{} {}{what}", first.kind.sign(), printable(name));
             out += &format!("  {}\n", paint(colour, first.kind.colour(), &text));
+            if first.kind == Kind::Added {
+                for (field, value) in compare::fields("", &first.new) {
+                    out += &format!("      {}: {value}\n", printable(&field));
+                }
+            }
             continue;
         }
         let mut indent = "  ";
@@ -126,19 +139,32 @@ fn text(changes: &[Change], colour: bool) -> String {
             indent = "      ";
             if item != Some(name) {
                 item = Some(name);
-                out += &format!("  {}\n", paint(colour, Kind::Changed.colour(), &format!("~ {name}")));
+                let text = format!("~ {}", printable(name));
+                out += &format!("  {}\n", paint(colour, Kind::Changed.colour(), &text));
             }
         }
-        let words = same.iter().map(|change| {
-            let (old, new) = (compare::words(&change.old), compare::words(&change.new));
-            match change.kind {
-                Kind::Added => paint(colour, change.kind.colour(), &format!("+ {new}")),
-                Kind::Removed => paint(colour, change.kind.colour(), &format!("- {old}")),
-                Kind::Changed => format!("{old} -> {new}"),
-            }
-        });
-        let words: Vec<String> = words.collect();
-        out += &format!("{indent}{}: {}\n", first.field, words.join(", "));
+        // So has a whole part of an item, such as what is read of a further content type.
+        let (parts, values): (Vec<&Change>, Vec<&Change>) =
+            same.iter().partition(|change| change.kind == Kind::Added && change.new.is_object());
+        for (field, value) in parts.iter().flat_map(|part| compare::fields(&part.field, &part.new)) {
+            let value = paint(colour, Kind::Added.colour(), &format!("+ {value}"));
+            out += &format!("{indent}{}: {value}\n", printable(&field));
+        }
+        let words: Vec<String> = values.iter().map(|change| told(change, colour)).collect();
+        if !words.is_empty() {
+            out += &format!("{indent}{}: {}\n", printable(&first.field), words.join(", "));
+        }
     }
     out + &format!("{}\n", count(changes.len(), "difference"))
+}
+
+fn told(change: &Change, colour: bool) -> String {
+    match change.kind {
+        Kind::Added => paint(colour, change.kind.colour(), &format!("+ {}", compare::words(&change.new))),
+        Kind::Removed => paint(colour, change.kind.colour(), &format!("- {}", compare::words(&change.old))),
+        Kind::Changed => {
+            let (old, new) = compare::both(&change.old, &change.new);
+            format!("{old} -> {new}")
+        }
+    }
 }

@@ -2,6 +2,9 @@
 
 #![expect(clippy::panic, reason = "a helper of tests that cannot do its work must fail the test")]
 
+mod diff;
+mod hostile;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -247,103 +250,4 @@ fn an_artifact_can_be_looked_into() {
     let plan: Value =
         serde_json::from_str(&scratch.ends(0, "inspect edge.bundle --plan")).unwrap_or_default();
     assert_eq!(plan["routes"][0]["path"], "/");
-}
-
-const OLD: &str = r#"apiVersion: bartizan/v1
-name: edge
-limits: {api: {key: client.address, rate: 60/1m}}
-authentication: {jwt: [{name: corp, issuer: corp, audiences: [api], algorithms: [HS256], keys: {secret: {env: S}}, map: {roles: roles}}]}
-roles: {viewer: {permissions: ["device:read"]}}
-routes:
-  - {path: /a, methods: [GET], access: public, limits: [api]}
-  - {path: /gone, methods: [GET], access: {permission: "device:read"}}
-"#;
-
-#[test]
-fn differences_are_told_in_words() {
-    let scratch = Scratch::new("diff");
-    scratch.write("old/bundle.yaml", OLD.as_bytes());
-    let new = OLD
-        .replace("60/1m", "120/1m")
-        .replace("/gone", "/come")
-        .replace("access: public", "access: authenticated")
-        .replace("[\"device:read\"]", "[\"device:read\", \"device:list\"]")
-        + "headers: {response: {set: {x-a: b}}}\nlabels: {team: edge}\n";
-    scratch.write("new/bundle.yaml", new.as_bytes());
-    let text = scratch.ends(1, "diff old new");
-    for line in [
-        "  labels.team: + edge",
-        "      permissions: + device:list",
-        "      rate: - 60/1m burst 60, + 120/1m burst 120",
-        "      access: public -> authenticated",
-        "  + GET /come: permission device:read",
-        "  - GET /gone: permission device:read",
-        "  response.set.x-a: + b",
-    ] {
-        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
-    }
-    let json = scratch.json(1, "diff old new");
-    let routes =
-        json["changes"].as_array().into_iter().flatten().filter(|change| change["section"] == "routes");
-    assert_eq!(routes.count(), 3, "{json:#}");
-    // An artifact, a plan and a directory of one bundle are the same.
-    scratch.ends(0, "build old -o old.bundle");
-    scratch.ends(0, "build old --plan -o old.json");
-    for other in ["old.bundle", "old.json", "old"] {
-        assert_eq!(scratch.ends(0, &format!("diff old {other}")), "no difference\n");
-    }
-    // Where rules stand makes no difference, and what they say does.
-    scratch.write("moved/bundle.yaml", OLD.replace("name: edge", "# a comment\n\nname: edge").as_bytes());
-    scratch.ends(0, "diff old moved");
-    scratch.write("broken/bundle.yaml", b"{");
-    scratch.ends(2, "diff old broken");
-    scratch.ends(3, "diff old nowhere");
-}
-
-/// Every change of a plan is told, whatever it is: each scalar of the plan in turn becomes another.
-#[test]
-fn no_change_of_a_plan_goes_untold() {
-    let scratch = Scratch::new("untold");
-    let gateway = format!("{}/../library/iot-gateway", env!("CARGO_MANIFEST_DIR"));
-    let plan: Value =
-        serde_json::from_str(&scratch.ends(0, &format!("build {gateway} --plan"))).unwrap_or_default();
-    scratch.write("old.json", plan.to_string().as_bytes());
-    let mut tried = 0;
-    for pointer in [
-        "/intake/max_headers",
-        "/network/trusted_hops",
-        "/network/deny/0/network",
-        "/authentication/jwt/0/leeway_s",
-        "/authentication/jwt/0/subject",
-        "/authentication/jwt/0/forward_token",
-        "/authentication/jwt/0/keys/jwks",
-        "/authorization/roles/0/permissions/0",
-        "/authorization/requirements/0",
-        "/limits/0/windows/0/count",
-        "/limits/0/slots",
-        "/limits/0/headers/ratelimit",
-        "/validation/inspections/0/sqli",
-        "/validation/bodies/0/max_bytes",
-        "/headers/response/set/0/1",
-        "/routes/3/path",
-        "/routes/3/methods/0",
-        "/revision",
-        "/name",
-    ] {
-        let mut new = plan.clone();
-        let Some(value) = new.pointer_mut(pointer) else { panic!("{pointer}: not in the plan") };
-        *value = match &*value {
-            Value::Bool(truth) => Value::from(!*truth),
-            Value::Number(number) => Value::from(number.as_u64().unwrap_or(0) * 2 + 2),
-            Value::String(text) if pointer.ends_with("jwks") => {
-                Value::from(text.replace("\"kid\":\"", "\"kid\":\"x"))
-            }
-            Value::String(text) => Value::from(format!("{text}x")),
-            other => other.clone(),
-        };
-        scratch.write("new.json", new.to_string().as_bytes());
-        scratch.ends(1, "diff old.json new.json");
-        tried += 1;
-    }
-    assert_eq!(tried, 19);
 }

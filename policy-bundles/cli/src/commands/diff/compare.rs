@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use bartizan_compiler::canonical;
+use bartizan_engine::envelope::key::{hex, sha256};
 use serde_json::Value;
 
 use super::document::{Document, Section};
+use crate::output::printable;
 
 /// How something changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,8 +110,7 @@ impl Walk<'_> {
             (Value::Object(old), Value::Object(new)) => {
                 let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
                 for name in names {
-                    let path = if field.is_empty() { name.clone() } else { format!("{field}.{name}") };
-                    self.members(path, old.get(name), new.get(name));
+                    self.members(joined(field, name), old.get(name), new.get(name));
                 }
             }
             (Value::Array(was), Value::Array(will)) => {
@@ -142,34 +143,69 @@ fn without<'v>(list: &'v [Value], other: &[Value]) -> Vec<&'v Value> {
     found.collect()
 }
 
-/// A value for people: what is long is cut.
+/// The most characters of a value that are shown at once.
+const MOST: usize = 160;
+
+/// A value for people.
 pub(super) fn words(value: &Value) -> String {
-    const MOST: usize = 160;
-    let text = match value {
+    cut(&text_of(value), 0)
+}
+
+/// Two values for people. Of long ones the parts are shown in which they begin to differ.
+pub(super) fn both(old: &Value, new: &Value) -> (String, String) {
+    const BEFORE: usize = 40;
+    let (old, new) = (text_of(old), text_of(new));
+    let alike = old.chars().zip(new.chars()).take_while(|(one, other)| one == other).count();
+    let is_long = [&old, &new].into_iter().any(|text| text.chars().nth(MOST).is_some());
+    let from = if is_long { alike.saturating_sub(BEFORE) } else { 0 };
+    (cut(&old, from), cut(&new, from))
+}
+
+fn text_of(value: &Value) -> String {
+    match value {
         Value::String(text) if !text.is_empty() => text.clone(),
         Value::Null => "nothing".to_owned(),
         other => canonical::json(other),
-    };
-    let printable = text.chars().map(|c| if c.is_control() { '?' } else { c });
-    if text.chars().count() > MOST {
-        printable.take(MOST).chain("..".chars()).collect()
-    } else {
-        printable.collect()
     }
 }
 
-/// What is said of a whole thing that came or went: what matters most about it.
+/// A text from here on. One that is not shown whole has its digest: it differs from others also where nobody sees it.
+fn cut(text: &str, from: usize) -> String {
+    let length = text.chars().count();
+    if from == 0 && length <= MOST {
+        return printable(text);
+    }
+    let shown: String = text.chars().skip(from).take(MOST).collect();
+    let before = if from > 0 { ".." } else { "" };
+    let behind = if length.saturating_sub(from) > MOST { ".." } else { "" };
+    let digest = hex(&sha256(text.as_bytes()));
+    format!("{before}{}{behind} ({length} characters, sha256:{digest})", printable(&shown))
+}
+
+/// Everything that a thing says: each field with its value.
+pub(super) fn fields(path: &str, value: &Value) -> Vec<(String, String)> {
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            members.iter().flat_map(|(name, member)| fields(&joined(path, name), member)).collect()
+        }
+        Value::Array(items) if items.is_empty() => vec![(path.to_owned(), "none".to_owned())],
+        other => vec![(path.to_owned(), words_of_list(other))],
+    }
+}
+
+fn joined(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// What is said of a whole thing that went: what mattered most about it.
 pub(super) fn summary(change: &Change) -> String {
-    let thing = if change.kind == Kind::Removed { &change.old } else { &change.new };
+    let thing = &change.old;
     let most = ["access", "issuer", "key", "permissions"];
-    let words: Vec<String> = most.iter().filter_map(|field| thing.get(*field)).map(words_of_list).collect();
-    let limits = thing.get("limits").and_then(Value::as_array).filter(|limits| !limits.is_empty());
-    let limits = limits.map(|limits| {
-        let names: Vec<&str> = limits.iter().filter_map(Value::as_str).collect();
-        format!("limits {}", names.join(", "))
-    });
+    let words = most.iter().filter_map(|field| thing.get(*field)).map(words_of_list);
+    let limits = thing.get("limits").filter(|limits| limits.as_array().is_some_and(|all| !all.is_empty()));
+    let limits = limits.map(|limits| format!("limits {}", words_of_list(limits)));
     let rate = thing.get("rate").map(words_of_list);
-    let all: Vec<String> = words.into_iter().chain(limits).chain(rate).collect();
+    let all: Vec<String> = words.chain(limits).chain(rate).filter(|words| !words.is_empty()).collect();
     if all.is_empty() { String::new() } else { format!(": {}", all.join("; ")) }
 }
 

@@ -23,13 +23,17 @@ pub(super) enum Section {
     Named(BTreeMap<String, Value>),
 }
 
-/// The document of a plan.
+/// The document of a plan that the engine takes: the order of its routes means nothing.
 ///
 /// # Errors
 /// When the plan cannot be written as JSON.
 pub(super) fn of(plan: &Plan, release: &Release) -> Result<Document, String> {
-    let mut plan =
-        serde_json::to_value(plan).map_err(|error| format!("the plan cannot be written: {error}"))?;
+    let plan = serde_json::to_value(plan).map_err(|error| format!("the plan cannot be written: {error}"))?;
+    Ok(of_json(plan, release))
+}
+
+/// The document of the JSON of a plan.
+pub(super) fn of_json(mut plan: Value, release: &Release) -> Document {
     without_places(&mut plan);
     let mut take = |name: &str| plan.get_mut(name).map(Value::take).unwrap_or_default();
     let (routes, limits, mut authentication) = (take("routes"), take("limits"), take("authentication"));
@@ -37,12 +41,14 @@ pub(super) fn of(plan: &Plan, release: &Release) -> Result<Document, String> {
     let limit_names: Vec<Value> =
         list(&limits).iter().map(|limit| limit.get("id").cloned().unwrap_or_default()).collect();
     let requirements = authorization.get_mut("requirements").map(Value::take).unwrap_or_default();
-    let schemas = validation.get_mut("schemas").map(Value::take).unwrap_or_default();
+    let mut of_validation = |name: &str| validation.get_mut(name).map(Value::take).unwrap_or_default();
+    let (schemas, bodies) = (of_validation("schemas"), of_validation("bodies"));
+    let inspections = of_validation("inspections");
     let shared = Shared {
         limits: &limit_names,
         requirements: list(&requirements),
-        bodies: &bodies(&validation, list(&schemas)),
-        inspections: list(validation.get("inspections").unwrap_or(&Value::Null)),
+        bodies: &list(&bodies).iter().map(|rule| body(rule, list(&schemas))).collect::<Vec<_>>(),
+        inspections: &list(&inspections).iter().map(inspection).collect::<Vec<_>>(),
     };
     let routes = named(&routes, "id", |route| shared.route(route));
     let jwt = authentication.get_mut("jwt").map(Value::take).unwrap_or_default();
@@ -58,7 +64,7 @@ pub(super) fn of(plan: &Plan, release: &Release) -> Result<Document, String> {
             list(&entries).iter().map(|entry| entry.get("network").cloned().unwrap_or_default()).collect()
         });
     }
-    Ok(vec![
+    vec![
         ("bundle", Section::One(bundle)),
         ("intake", Section::One(take("intake"))),
         ("network", Section::One(network)),
@@ -70,11 +76,14 @@ pub(super) fn of(plan: &Plan, release: &Release) -> Result<Document, String> {
         // Whatever a later plan has beside all this.
         (
             "more",
-            Section::One(
-                json!({"plan": without_nulls(plan), "authentication": without_nulls(authentication)}),
-            ),
+            Section::One(json!({
+                "plan": without_nulls(plan),
+                "authentication": without_nulls(authentication),
+                "authorization": without_nulls(authorization),
+                "validation": without_nulls(validation),
+            })),
         ),
-    ])
+    ]
 }
 
 fn list(value: &Value) -> &[Value] {
@@ -163,30 +172,48 @@ fn at(list: &[Value], number: &Value) -> Value {
     found.unwrap_or(number).clone()
 }
 
-/// The body rules, with a digest in the place of each schema: a program is no reading.
-fn bodies(validation: &Value, schemas: &[Value]) -> Vec<Value> {
-    let mut bodies = list(validation.get("bodies").unwrap_or(&Value::Null)).to_vec();
-    for body in &mut bodies {
-        replace(body, "content", |content| {
-            let by_type = list(&content).iter().map(|entry| {
-                let mut read = entry.get("read").cloned().unwrap_or_default();
-                if let Some(json) = read.get_mut("json") {
-                    replace(json, "schema", |schema| match at(schemas, &schema) {
-                        Value::Null => Value::Null,
-                        program => Value::from(format!("schema {}", short(&program))),
-                    });
-                }
-                (entry.get("media_type").and_then(Value::as_str).unwrap_or_default().to_owned(), read)
-            });
-            Value::Object(by_type.collect())
+/// A body rule by content types, with a digest in the place of each schema: a program is no reading.
+fn body(rule: &Value, schemas: &[Value]) -> Value {
+    let mut rule = rule.clone();
+    replace(&mut rule, "content", |content| {
+        let by_type = list(&content).iter().map(|entry| {
+            let mut entry = entry.clone();
+            if let Some(json) = entry.pointer_mut("/read/json") {
+                replace(json, "schema", |schema| match at(schemas, &schema) {
+                    Value::Null => Value::Null,
+                    program => Value::from(format!("schema {}", digest(&program))),
+                });
+            }
+            let media_type = entry.get_mut("media_type").map(Value::take).unwrap_or_default();
+            json!([media_type, without_nulls(entry)])
         });
-    }
-    bodies
+        mapping(by_type.collect())
+    });
+    rule
 }
 
-/// The beginning of the digest of something too long to show.
-fn short(value: &Value) -> String {
-    hex(&sha256(canonical::json(value).as_bytes())).chars().take(12).collect()
+/// What is looked for and where, as people write it.
+fn inspection(inspection: &Value) -> Value {
+    const ATTACKS: [&str; 3] = ["sqli", "xss", "traversal"];
+    const PLACES: [&str; 4] = ["path", "query", "cookies", "body"];
+    let mut inspection = inspection.clone();
+    if let Value::Object(members) = &mut inspection {
+        for (name, all) in [("for", ATTACKS.as_slice()), ("in", PLACES.as_slice())] {
+            let mut on = Vec::new();
+            for one in all {
+                if members.remove(*one) == Some(Value::Bool(true)) {
+                    on.push(Value::from(*one));
+                }
+            }
+            members.insert(name.to_owned(), Value::Array(on));
+        }
+    }
+    inspection
+}
+
+/// The digest of something too long to show. It is never cut: of two that begin alike one can be made at will.
+fn digest(value: &Value) -> String {
+    format!("sha256:{}", hex(&sha256(canonical::json(value).as_bytes())))
 }
 
 fn issuer(jwt: &Value) -> Value {
@@ -208,7 +235,7 @@ fn key(key: &Value) -> Value {
     let text = |member: &str| key.get(member).and_then(Value::as_str);
     let name = text("kid").map_or_else(|| "without a name".to_owned(), |kid| format!("`{kid}`"));
     let kind = text("alg").or_else(|| text("crv")).or_else(|| text("kty")).unwrap_or_default();
-    Value::from(format!("key {name} ({kind}, {})", short(key)))
+    Value::from(format!("key {name} ({kind}, {})", digest(key)))
 }
 
 fn limit(limit: &Value) -> Value {
