@@ -20,7 +20,7 @@ Examples:
 
 Signatures are listed and not checked: that needs keys to trust, see `bartizan verify`.
 
-Exit codes: 0 done; 1 no filter would take it; 2 usage; 3 cannot read";
+Exit codes: 0 done; 1 no filter would load it; 2 usage; 3 cannot read";
 
 /// Shows what is in an artifact, whoever has signed it.
 #[derive(Debug, Args)]

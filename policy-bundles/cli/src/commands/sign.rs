@@ -16,7 +16,8 @@ Examples:
   bartizan sign edge.bundle --key security.key                 a second signature, by somebody else
   bartizan sign edge.bundle --key a.key --key b.key -o signed.bundle
 
-What no filter would take is not signed. Keys are `PRIVATE KEY` in PEM (PKCS#8), Ed25519 or P-256.
+What no filter would load is not signed; when it is valid is not looked at. Bad signatures in the name of a key that
+signs are dropped. Keys are `PRIVATE KEY` in PEM (PKCS#8), Ed25519 or P-256.
 
 Exit codes: 0 signed; 1 the artifact or a key is wrong, nothing was written; 2 usage; 3 cannot read or write";
 
@@ -63,7 +64,13 @@ pub(crate) fn run(sign: &Sign, screen: &Screen) -> Result<Outcome, Failure> {
         }
     }
     let target = sign.output.as_ref().unwrap_or(&sign.artifact);
-    files::write(target, &artifact.to_bytes().map_err(Failure::new)?)?;
+    match artifact.to_bytes() {
+        Ok(bytes) => files::write(target, &bytes)?,
+        Err(what) => {
+            screen.out(&problem(&place, &what, sign.format, screen))?;
+            return Ok(Outcome::Problems);
+        }
+    }
     let (name, revision) = (&artifact.about.plan.name, artifact.about.plan.revision);
     let all = artifact.envelope.signatures.len();
     match sign.format {

@@ -2,7 +2,7 @@
 
 use bartizan_compiler::artifact::envelope;
 use bartizan_compiler::canonical;
-use bartizan_engine::envelope::dsse::Signature;
+use bartizan_engine::envelope::dsse::{MAX_ENVELOPE_BYTES, Signature};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -92,4 +92,23 @@ fn what_nobody_vouches_for_steers_no_terminal() {
     let plan: Value =
         serde_json::from_str(&scratch.ends(0, &format!("inspect {here} --plan"))).unwrap_or_default();
     assert_eq!(plan["routes"][0]["id"], STEERS);
+}
+
+#[test]
+fn an_artifact_without_room_for_a_signature_stays_as_it_is() {
+    let scratch = Scratch::new("room");
+    scratch.bundle("edge", "");
+    scratch.ends(0, "build edge -o edge.bundle");
+    scratch.ends(0, "keygen -o a");
+    let small = scratch.read("edge.bundle");
+    let with = |size: usize| {
+        changed(&small, |payload| payload["plan"]["routes"][0]["at"] = "x".repeat(size).into(), &[])
+    };
+    // Three bytes of the payload are four of base64.
+    let large = with((MAX_ENVELOPE_BYTES - with(0).len()) / 4 * 3);
+    assert!((MAX_ENVELOPE_BYTES - 4..=MAX_ENVELOPE_BYTES).contains(&large.len()), "{}", large.len());
+    scratch.write("large.bundle", &large);
+    let refused = scratch.json(1, "sign large.bundle --key a.key");
+    assert!(refused["detail"].as_str().is_some_and(|what| what.contains("split the bundle")), "{refused:#}");
+    assert!(scratch.read("large.bundle") == large, "it was written over");
 }

@@ -97,7 +97,7 @@ pub fn envelope(
     Ok(bytes)
 }
 
-/// An artifact that was read and would be taken, if it were signed by whoever is asked for.
+/// An artifact that was read and would be taken, if it were signed by whoever is asked for, and the time were right.
 #[derive(Debug)]
 pub struct Artifact {
     /// The envelope.
@@ -112,41 +112,53 @@ impl Artifact {
     /// Reads an artifact, whoever has signed it, and has the engine load its plan.
     ///
     /// # Errors
-    /// When a filter would refuse it for what it says.
+    /// When a filter would refuse it for what it says, at any time.
     pub fn read(bytes: &[u8]) -> Result<Self, Refused> {
         let envelope = Envelope::parse(bytes)?;
         let about = About::read(&envelope.payload)?;
         let plan = about.plan(&envelope.payload)?;
-        crate::load(plan.clone())
-            .map_err(|error| Refused::new(Kind::PlanInvalid, error.to_string()))?;
+        crate::load(plan.clone()).map_err(|error| Refused::new(Kind::PlanInvalid, error.to_string()))?;
         Ok(Self { envelope, about, plan })
     }
 
-    /// Adds a signature.
+    /// Adds a signature. Bad ones in the name of this key go: a filter tries few that have one name, and who wrote them
+    /// may have wanted that it never comes to the good one.
     ///
     /// # Errors
     /// When this key has signed it already, or there are as many signatures as an envelope may have.
     pub fn sign(&mut self, key: &SigningKey) -> Result<(), String> {
         let public = key.public()?;
+        let Envelope { payload, signatures } = &mut self.envelope;
+        let preamble = preamble(PAYLOAD_TYPE, payload);
+        let message = Message::new([preamble.as_bytes(), payload.as_slice()]);
+        let before = signatures.len();
+        signatures.retain(|one| one.keyid != public.id() || public.verify(&message, &one.sig));
+        let went = before.saturating_sub(signatures.len());
         if self.is_signed_by(&public) {
-            return Err(format!("the key {} has signed it already; keys count once", public.id()));
+            // Then that they went was what it lacked.
+            return match went {
+                0 => Err(format!("the key {} has signed it already; keys count once", public.id())),
+                _ => Ok(()),
+            };
         }
         if self.envelope.signatures.len() >= MAX_SIGNATURES {
             return Err(format!("it has {MAX_SIGNATURES} signatures, which is the most"));
         }
-        let preamble = preamble(PAYLOAD_TYPE, &self.envelope.payload);
         let sig = key.sign(&[preamble.as_bytes(), &self.envelope.payload].concat())?;
         let keyid = public.id().to_owned();
         self.envelope.signatures.push(bartizan_engine::envelope::dsse::Signature { keyid, sig });
         Ok(())
     }
 
-    /// Whether there is a good signature of this key, under whatever name.
+    /// Whether there is a good signature of this key, under its own name or none: with that of another key a filter
+    /// tries that key alone.
     #[must_use]
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
         let preamble = preamble(PAYLOAD_TYPE, &self.envelope.payload);
         let message = Message::new([preamble.as_bytes(), &self.envelope.payload]);
-        self.envelope.signatures.iter().any(|signature| key.verify(&message, &signature.sig))
+        let mut tried =
+            self.envelope.signatures.iter().filter(|one| one.keyid.is_empty() || one.keyid == key.id());
+        tried.any(|one| key.verify(&message, &one.sig))
     }
 
     /// The artifact as bytes.

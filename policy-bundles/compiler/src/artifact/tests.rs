@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bartizan_engine::envelope::dsse::Signature;
 use bartizan_engine::envelope::key::Algorithm;
 use bartizan_engine::envelope::trust::{TrustPlan, TrustedKey};
 use bartizan_engine::envelope::{Trust, admit};
@@ -59,6 +60,34 @@ fn what_becomes_of_the_default_is_not_written() {
         let payload = payload(&compiled, None, None).unwrap();
         assert!(!String::from_utf8_lossy(&payload).contains("when_expired"), "{text:?}");
     }
+}
+
+#[test]
+fn bad_signatures_in_the_name_of_a_key_go_when_it_signs() {
+    let payload = payload(&compiled(), None, None).unwrap();
+    let [one, other] = [Algorithm::Ed25519, Algorithm::P256].map(SigningKey::generate);
+    let id = |key: &SigningKey| key.public().unwrap().id().to_owned();
+    let bad = |keyid: String| Signature { keyid, sig: vec![1; 64] };
+    let bytes = envelope(&payload, &[bad(id(&one)), bad(id(&one)), bad(id(&other))]).unwrap();
+    let mut artifact = Artifact::read(&bytes).unwrap();
+    let is_taken =
+        |artifact: &Artifact| admit(&artifact.to_bytes().unwrap(), &trust(&[&one], 1), NOW, None).is_ok();
+    artifact.sign(&one).unwrap();
+    assert!(is_taken(&artifact));
+    assert_eq!(artifact.envelope.signatures.len(), 2, "what others say of others is theirs");
+    assert!(artifact.sign(&one).unwrap_err().contains("already"));
+    // A good one behind two that are bad is never tried.
+    artifact.envelope.signatures.insert(0, bad(id(&one)));
+    artifact.envelope.signatures.insert(0, bad(id(&one)));
+    assert!(!is_taken(&artifact));
+    artifact.sign(&one).unwrap();
+    assert!(is_taken(&artifact));
+    assert_eq!(artifact.envelope.signatures.len(), 2);
+    // Nor is one under the name of another key.
+    artifact.envelope.signatures.last_mut().unwrap().keyid = id(&other);
+    assert!(!is_taken(&artifact));
+    artifact.sign(&one).unwrap();
+    assert!(is_taken(&artifact));
 }
 
 #[test]
