@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bartizan_compiler::artifact::Artifact;
+use bartizan_engine::envelope::dsse::Envelope;
 use bartizan_engine::envelope::key::{PublicKey, hex, sha256};
-use bartizan_engine::envelope::payload::{About, WhenExpired};
+use bartizan_engine::envelope::payload::{About, Head, WhenExpired};
 use bartizan_engine::envelope::trust::{TrustPlan, TrustedKey};
 use bartizan_engine::envelope::{Admitted, Current, Kind, Refused, Trust, admit};
 use bartizan_spec::time::Moment;
@@ -69,7 +70,7 @@ pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<Outcome, Failure> 
     };
     let current = match &verify.over {
         None => None,
-        Some(path) => match files::open_artifact(path)? {
+        Some(path) => match in_force(&files::read_artifact(path)?) {
             Ok(old) => Some(old),
             Err(refused) => {
                 screen.out(&said(&path.display().to_string(), &refused, verify.format, screen))?;
@@ -77,10 +78,10 @@ pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<Outcome, Failure> 
             }
         },
     };
-    let current = current.as_ref().map(|old| Current {
-        name: &old.plan.name,
-        revision: old.plan.revision,
-        digest: sha256(&old.envelope.payload),
+    let current = current.as_ref().map(|(head, digest)| Current {
+        name: &head.name,
+        revision: head.revision,
+        digest: *digest,
     });
     let now = verify.at.map_or_else(now, Moment::seconds);
     let judged = admit(&bytes, &trust, now, current).and_then(|admitted| {
@@ -104,6 +105,13 @@ pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<Outcome, Failure> 
             Ok(Outcome::Problems)
         }
     }
+}
+
+/// What must be known of an artifact that is in force. The rest of its plan may be of another release.
+fn in_force(bytes: &[u8]) -> Result<(Head, [u8; 32]), Refused> {
+    let envelope = Envelope::parse(bytes)?;
+    let about = About::read(&envelope.payload)?;
+    Ok((about.plan, sha256(&envelope.payload)))
 }
 
 /// The plugin configuration with the artifact and this trust in it.

@@ -199,6 +199,18 @@ fn the_same_sources_give_the_same_bytes_and_pipelines_number_them() {
         scratch.json(1, &format!("verify {new}.bundle --trust a.pub --over {old}.bundle"))["kind"].clone()
     };
     assert_eq!(kind("one", "nine"), "older-revision");
+    // Of what is in force nothing else counts: its plan may be of another release.
+    let other = |payload: &mut Value| {
+        payload["plan"]["plan_version"] = 99.into();
+        payload["plan"]["intake"] = Value::Null;
+    };
+    scratch.write("foreign.bundle", &hostile::changed(&scratch.read("nine.bundle"), other, &[]));
+    assert_eq!(scratch.json(1, "inspect foreign.bundle")["kind"], "plan-version");
+    assert_eq!(kind("one", "foreign"), "older-revision");
+    assert_eq!(kind("nine", "foreign"), "same-revision-different-content");
+    scratch.ends(0, "build one -o ten.bundle --revision 10");
+    scratch.ends(0, "sign ten.bundle --key a.key");
+    scratch.ends(0, "verify ten.bundle --trust a.pub --over foreign.bundle");
     assert_eq!(kind("two", "one"), "same-revision-different-content");
 }
 
