@@ -380,6 +380,12 @@ fn a_trust_that_makes_no_sense_is_refused_with_its_place() {
         (vec![key(2)], 1, Some("-"), "name"),
         (vec![TrustedKey { bundles: Some(vec![]), ..key(2) }], 1, None, "keys[0].bundles"),
         (vec![named("other"), key(3)], 2, Some("edge"), "keys"),
+        (
+            vec![named("other"), TrustedKey { bundles: Some(vec!["edge".to_owned()]), ..key(3) }],
+            2,
+            None,
+            "keys",
+        ),
     ] {
         let plan = TrustPlan { keys, threshold, name: name.map(str::to_owned) };
         let error = Trust::load(&plan).unwrap_err();

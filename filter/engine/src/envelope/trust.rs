@@ -1,5 +1,7 @@
 //! Whom an operator trusts to sign bundles.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -75,6 +77,20 @@ impl Key {
     }
 }
 
+/// How many keys may sign the bundle that most of them may sign.
+fn most_for_one_bundle(keys: &[Key]) -> usize {
+    let mut named: BTreeMap<&str, usize> = BTreeMap::new();
+    for key in keys {
+        let names: BTreeSet<&str> = key.bundles.iter().flatten().map(String::as_str).collect();
+        for name in names {
+            let count = named.entry(name).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+    let any = keys.iter().filter(|key| key.bundles.is_none()).count();
+    named.into_values().max().unwrap_or(0).saturating_add(any)
+}
+
 /// Takes one try, if there is one.
 fn take(tries: &mut usize, ran_out: &mut bool) -> bool {
     let left = tries.checked_sub(1);
@@ -139,6 +155,13 @@ impl Trust {
                 let problem = format!(
                     "{} of the keys may sign `{wanted}`, and {} are needed; add the name to `bundles` of more keys",
                     able(wanted),
+                    plan.threshold
+                );
+                return Err(PlanError::new("keys", problem));
+            }
+            None if most_for_one_bundle(&keys) < plan.threshold => {
+                let problem = format!(
+                    "no bundle may be signed by {} of the keys; add its name to `bundles` of more keys",
                     plan.threshold
                 );
                 return Err(PlanError::new("keys", problem));
