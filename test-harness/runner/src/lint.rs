@@ -51,15 +51,15 @@ pub(crate) fn wrong(runs: &[Run]) -> Vec<(&str, String)> {
 /// alone; one that was named has to run at one of these places. The first run of each.
 #[must_use]
 pub fn alone(runs: &[Run]) -> Vec<&Run> {
-    let refusing: Vec<(&Run, BTreeSet<String>)> = runs
+    let refusing: Vec<(&Run, BTreeSet<Place>, BTreeSet<String>)> = runs
         .iter()
         .filter(|run| refuses(run))
-        .map(|run| (run, run.steps.iter().map(RunStep::resource).collect()))
+        .map(|run| (run, places(run), run.steps.iter().map(RunStep::resource).collect()))
         .collect();
     let beside = |run: &Run| {
-        refusing.iter().any(|(other, resources)| {
-            let (here, common) = (places(run), places(other));
-            let common = here.intersection(&common).count();
+        let here = places(run);
+        refusing.iter().any(|(other, there, resources)| {
+            let common = here.intersection(there).count();
             let same = || run.steps.iter().any(|step| resources.contains(&step.resource()));
             (run.near.as_ref() == Some(&other.case) && common > 0)
                 || (common == here.len() && (other.case == run.case || same()))
@@ -70,11 +70,11 @@ pub fn alone(runs: &[Run]) -> Vec<&Run> {
     runs.iter().filter(|run| allows(run) && !beside(run) && told.insert(run.case.as_str())).collect()
 }
 
-/// Where a run happens, over whichever HTTP.
+/// Where a run happens and is not left out, over whichever HTTP.
 fn places(run: &Run) -> BTreeSet<Place> {
     let over = |http| [Target::Native, Target::Simulated(http), Target::Envoy(http)];
     let targets = over(Http::V1).into_iter().chain(over(Http::V2));
-    targets.filter(|to| run.runs_on(*to)).map(Target::place).collect()
+    targets.filter(|to| run.left_out(*to).is_none()).map(Target::place).collect()
 }
 
 /// The names of the cases that refuse something.
@@ -155,5 +155,10 @@ mod tests {
         assert!(alone(&format!("{http}{allow}")).is_empty());
         let there = "  - {name: a, request: {path: /n}, only: {run: envoy, because: x}}\n";
         assert!(alone(&format!("{envoy}{there}")).is_empty());
+        // One that looks at what is seen simulated alone does not run elsewhere.
+        let seen = "  - {name: 'no', request: {path: /n}, expect: {decision: route-unknown, log: [x]}}\n";
+        assert_eq!(alone(&format!("{seen}{allow}")), ["a"]);
+        let simulated = "  - {name: a, request: {path: /n}, only: {run: simulated, because: x}}\n";
+        assert!(alone(&format!("{seen}{simulated}")).is_empty());
     }
 }
