@@ -15,7 +15,7 @@ mod request;
 mod results;
 mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -111,18 +111,20 @@ enum Form {
 }
 
 pub(crate) fn run(test: &Test, screen: &Screen) -> Result<Outcome, Failure> {
-    match tested(test) {
+    let (why, outcome) = match tested(test) {
         Ok((results, coverages)) => {
             report(test, screen, &results, &coverages)?;
             let least = test.coverage_threshold.as_ref();
-            Ok(results.outcome(least.is_some_and(|least| coverages.is_below(least))))
+            return Ok(results.outcome(least.is_some_and(|least| coverages.is_below(least))));
         }
-        Err(Stop::NotRun(why)) => {
-            screen.complain(&why);
-            Ok(Outcome::NotRun)
-        }
-        Err(Stop::Unreadable(why)) => Err(Failure::new(why)),
-    }
+        Err(Stop::NotRun(why)) => (why, Outcome::NotRun),
+        Err(Stop::Unreadable(why)) => (why, Outcome::Failed),
+    };
+    screen.complain(&why);
+    // What an earlier run left there would be taken for the report of this one.
+    let Some(output) = &test.output else { return Ok(outcome) };
+    write(test, output, &Results::not_run(settings(test), why), &Coverages::default())?;
+    Ok(outcome)
 }
 
 /// Why nothing was run.
@@ -146,15 +148,7 @@ fn tested(test: &Test) -> Result<(Results, Coverages), Stop> {
     found.check(test.filter.as_deref())?;
     let wants_coverage = test.coverage || test.coverage_threshold.is_some();
     let coverages = Coverages::new(&found, wants_coverage);
-    let settings = Settings {
-        directory: test.directory.display().to_string(),
-        filter: test.filter.clone(),
-        seed: test.seed,
-        coverage: wants_coverage,
-        threshold: test.coverage_threshold.clone(),
-        strict: test.strict,
-        ..Settings::default()
-    };
+    let settings = settings(test);
     Ok(if test.envoy {
         envoy::run(test, settings, &found, coverages)?
     } else {
@@ -162,19 +156,39 @@ fn tested(test: &Test) -> Result<(Results, Coverages), Stop> {
     })
 }
 
+fn settings(test: &Test) -> Settings {
+    Settings {
+        directory: test.directory.display().to_string(),
+        filter: test.filter.clone(),
+        seed: test.seed,
+        coverage: test.coverage || test.coverage_threshold.is_some(),
+        threshold: test.coverage_threshold.clone(),
+        strict: test.strict,
+        ..Settings::default()
+    }
+}
+
 fn report(test: &Test, screen: &Screen, results: &Results, coverages: &Coverages) -> Result<(), Failure> {
-    let form = |form: Form, colour: bool| match form {
+    let Some(output) = &test.output else {
+        return screen.out(&form(test, test.format, results, coverages, screen.paints_out()));
+    };
+    let written = write(test, output, results, coverages);
+    // The results are told in any case: to get them again may take long.
+    screen.out(&form(test, Form::Text, results, coverages, screen.paints_out()))?;
+    written
+}
+
+fn form(test: &Test, form: Form, results: &Results, coverages: &Coverages, colour: bool) -> String {
+    match form {
         Form::Text => text::report(results, coverages, test.verbose, colour),
         Form::Json => json::report(results, coverages),
         Form::Junit => junit::report(results, coverages),
-    };
-    let Some(output) = &test.output else {
-        return screen.out(&form(test.format, screen.paints_out()));
-    };
-    let written = std::fs::write(output, form(test.format, false));
-    // The results are told in any case: to get them again may take long.
-    screen.out(&form(Form::Text, screen.paints_out()))?;
-    written.map_err(|error| {
+    }
+}
+
+/// Writes the report into its file.
+fn write(test: &Test, output: &Path, results: &Results, coverages: &Coverages) -> Result<(), Failure> {
+    std::fs::write(output, form(test, test.format, results, coverages, false)).map_err(|error| {
         let (place, why) = (shown(output), error.to_string().to_lowercase());
         Failure::new(format!(
             "{place}: the report cannot be written: {why}; give another place with --output"

@@ -277,6 +277,46 @@ fn runs_that_show_nothing_fail_and_say_what_to_do() {
 }
 
 #[test]
+fn a_run_that_there_was_not_leaves_no_report_of_another() {
+    let directory = small("stale", GOOD);
+    let good = directory.as_str();
+    let file = scratch("stale-report").join("report");
+    let place = file.display().to_string();
+    let no_program = Path::new(good).join("bundle.yaml").display().to_string();
+    for (arguments, code, why) in [
+        (vec![good, "--module", "/nonexistent.wasm"], 2, "no module at /nonexistent.wasm"),
+        (vec![good, "--native", "--filter", "heathy"], 2, "no case has `heathy`"),
+        (vec!["/nonexistent", "--native"], 3, "/nonexistent: there is no such file or directory"),
+        (vec![good, "--envoy", "--envoy-path", "/nonexistent"], 2, "no Envoy at /nonexistent"),
+        // One that does not start.
+        (vec![good, "--envoy", "--envoy-path", &no_program, "--module", &no_program], 2, "cannot start "),
+    ] {
+        for format in ["json", "junit", "text"] {
+            write(&file, "PASSED");
+            let more = ["--coverage-threshold", "50", "--format", format, "--output", &place];
+            let output = bartizan(&[arguments.as_slice(), &more].concat());
+            let told = err(&output);
+            assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
+            assert!(told.contains(why), "{why}: {told}");
+            let report = std::fs::read_to_string(&file).unwrap_or_default();
+            assert!(report.contains(why) && !report.contains("PASSED"), "{why}: {report}");
+            match format {
+                "json" => {
+                    let report: Value = serde_json::from_str(&report).unwrap_or_default();
+                    assert_eq!(
+                        (&report["outcome"], &report["summary"]["cases"]),
+                        (&"not_run".into(), &0.into())
+                    );
+                    assert_eq!(report["problems"].as_array().map(Vec::len), Some(1), "{report:#}");
+                }
+                "junit" => assert!(report.contains("tests=\"1\" failures=\"0\" errors=\"1\""), "{report}"),
+                _ => assert!(report.contains("FAILED 0 cases"), "{report}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_run_is_an_error_and_stops_nothing_else() {
     let directory = small("errors", GOOD);
     let tests = Path::new(&directory).join("tests");

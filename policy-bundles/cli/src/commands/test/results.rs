@@ -128,6 +128,14 @@ impl Counts {
 }
 
 impl Results {
+    /// What is to be told of a run that there was not.
+    pub(super) fn not_run(settings: Settings, why: String) -> Self {
+        // There is nothing that could be covered or be below a threshold.
+        let settings = Settings { place: "nowhere".to_owned(), coverage: false, threshold: None, ..settings };
+        let (cases, warnings) = (Vec::new(), Vec::new());
+        Self { settings, cases, warnings, broken: vec![why], took: Duration::ZERO }
+    }
+
     pub(super) fn counts(&self) -> Counts {
         Counts::of(&self.cases)
     }
@@ -135,7 +143,7 @@ impl Results {
     /// What is wrong with the whole run, beside what is with cases: a proxy that broke, nothing that was run.
     pub(super) fn wrong(&self) -> Vec<String> {
         let counts = self.counts();
-        let nothing = (counts.ran() == 0).then(|| {
+        let nothing = (counts.ran() == 0 && self.broken.is_empty()).then(|| {
             format!(
                 "no case was run: {} left out here for the reasons above, and an empty run shows nothing",
                 count(counts.skipped, "case")
