@@ -11,6 +11,8 @@ pub(crate) mod keygen;
 pub(crate) mod reasons;
 mod refusals;
 pub(crate) mod schema;
+pub(crate) mod serve;
 pub(crate) mod sign;
 pub(crate) mod test;
+mod trusted;
 pub(crate) mod verify;
