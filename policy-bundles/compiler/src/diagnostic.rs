@@ -32,6 +32,8 @@ pub struct Span {
     pub column: u32,
     /// The number of characters on that line.
     pub length: u32,
+    /// Which of the files of policy: 0 is `bundle.yaml`, and others are counted by [`Report::add_file`].
+    pub file: u16,
 }
 
 /// One thing that is wrong or doubtful.
@@ -51,6 +53,13 @@ pub struct Diagnostic {
     pub help: String,
 }
 
+/// The file of policy that a place is in.
+#[must_use]
+pub fn file_of(files: &[String], span: Span) -> &str {
+    let index = usize::from(span.file).checked_sub(1);
+    index.and_then(|index| files.get(index)).map_or(crate::BUNDLE_FILE, String::as_str)
+}
+
 /// The most diagnostics of one bundle. Nobody reads more, and a hostile file could ask for millions.
 pub const MAX_DIAGNOSTICS: usize = 1000;
 
@@ -60,6 +69,8 @@ pub struct Report {
     diagnostics: BTreeSet<Diagnostic>,
     left_out: bool,
     failed: bool,
+    /// The files of policy beside `bundle.yaml`.
+    files: Vec<String>,
 }
 
 impl Report {
@@ -79,7 +90,19 @@ impl Report {
         self.diagnostics.len() >= MAX_DIAGNOSTICS
     }
 
-    /// Adds an error in `bundle.yaml`.
+    /// Adds a file of policy and gives its number, for places in it.
+    pub fn add_file(&mut self, path: String) -> u16 {
+        self.files.push(path);
+        u16::try_from(self.files.len()).unwrap_or(u16::MAX)
+    }
+
+    /// The files of policy beside `bundle.yaml`: the one with number `n` stands at `n - 1`.
+    #[must_use]
+    pub fn files(&self) -> &[String] {
+        &self.files
+    }
+
+    /// Adds an error in a file of policy.
     pub fn error(
         &mut self,
         code: &'static str,
@@ -90,7 +113,7 @@ impl Report {
         self.add(Severity::Error, code, span, message.into(), help.into());
     }
 
-    /// Adds a warning in `bundle.yaml`.
+    /// Adds a warning in a file of policy.
     pub fn warning(
         &mut self,
         code: &'static str,
@@ -102,7 +125,7 @@ impl Report {
     }
 
     fn add(&mut self, severity: Severity, code: &'static str, span: Span, message: String, help: String) {
-        let file = crate::BUNDLE_FILE.to_owned();
+        let file = file_of(&self.files, span).to_owned();
         self.push(Diagnostic { file, span, severity, code, message, help });
     }
 

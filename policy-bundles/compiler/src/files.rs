@@ -20,6 +20,8 @@ enum Store {
 #[derive(Debug)]
 pub struct Files {
     store: Store,
+    /// The directories of parts, by name. What lies in one is read as `parts/NAME/...`, wherever it lies.
+    parts: BTreeMap<String, String>,
     read: BTreeMap<String, Result<String, FileProblem>>,
     /// What is shown of a file; of one that is not UTF-8, as much as can be shown.
     texts: BTreeMap<String, String>,
@@ -72,13 +74,40 @@ impl Files {
     }
 
     fn of(store: Store) -> Self {
-        Self { store, read: BTreeMap::new(), texts: BTreeMap::new(), digests: BTreeMap::new() }
+        Self {
+            store,
+            parts: BTreeMap::new(),
+            read: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            digests: BTreeMap::new(),
+        }
     }
 
     /// The texts that were read, and the SHA-256 of each file as it is on disk, by path.
     #[must_use]
     pub fn into_texts_and_digests(self) -> (BTreeMap<String, String>, BTreeMap<String, [u8; 32]>) {
         (self.texts, self.digests)
+    }
+
+    /// Adds a part: files below `parts/NAME/` are those of this directory, which is given relative to the bundle.
+    pub fn add_part(&mut self, name: &str, directory: &str) {
+        self.parts.insert(name.to_owned(), directory.to_owned());
+    }
+
+    /// The part that a file belongs to.
+    #[must_use]
+    pub fn part_of<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let (name, _) = path.strip_prefix("parts/")?.split_once('/')?;
+        self.parts.contains_key(name).then_some(name)
+    }
+
+    /// The directory of a file, if it is of a part, and its path from there.
+    fn place<'p>(&self, path: &'p str) -> (Option<&str>, &'p str) {
+        let part = path.strip_prefix("parts/").and_then(|rest| rest.split_once('/'));
+        match part.and_then(|(name, inside)| Some((self.parts.get(name)?, inside))) {
+            Some((directory, inside)) => (Some(directory), inside),
+            None => (None, path),
+        }
     }
 
     /// Reads a file as UTF-8, without a byte order mark.
@@ -95,13 +124,17 @@ impl Files {
     }
 
     fn read_new(&mut self, path: &str, most: u64) -> Result<String, FileProblem> {
+        let (part, inside) = self.place(path);
         let bytes = match &self.store {
-            Store::Memory(files) => match files.get(path) {
-                Some(bytes) if length(bytes) > most => Err(too_large(path, most)),
-                Some(bytes) => Ok(bytes.clone()),
-                None => Err(missing(path, files.keys().map(String::as_str))),
-            },
-            Store::Directory(directory) => read(directory, path, most),
+            Store::Memory(files) => {
+                let key = part.map_or_else(|| path.to_owned(), |directory| format!("{directory}/{inside}"));
+                match files.get(&key) {
+                    Some(bytes) if length(bytes) > most => Err(too_large(path, most)),
+                    Some(bytes) => Ok(bytes.clone()),
+                    None => Err(missing(path, part, files.keys().map(String::as_str))),
+                }
+            }
+            Store::Directory(directory) => read(directory, part, inside, path, most),
         }?;
         self.digests.insert(path.to_owned(), sha256(&bytes));
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
@@ -124,7 +157,22 @@ fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
-fn read(directory: &Path, path: &str, most: u64) -> Result<Vec<u8>, FileProblem> {
+/// Reads a file of the bundle, or of a part in another directory. `path` is what the file is called.
+fn read(
+    bundle: &Path,
+    part: Option<&str>,
+    inside: &str,
+    path: &str,
+    most: u64,
+) -> Result<Vec<u8>, FileProblem> {
+    let directory = part.map_or_else(|| bundle.to_owned(), |part| bundle.join(part));
+    if let Some(part) = part.filter(|_| !directory.is_dir()) {
+        return Err(FileProblem::new(
+            "part-missing",
+            format!("there is no directory `{part}`"),
+            "correct `dir` of the part: it is relative to the bundle directory, and `parts/NAME` by default",
+        ));
+    }
     let root = directory.canonicalize().map_err(|_| {
         FileProblem::new(
             "bundle-missing",
@@ -139,15 +187,20 @@ fn read(directory: &Path, path: &str, most: u64) -> Result<Vec<u8>, FileProblem>
             "name the directory that has the `bundle.yaml`",
         ));
     }
-    let resolved = root.join(path).canonicalize().map_err(|_| {
-        let beside: Vec<String> = beside(&root, path);
-        missing(path, beside.iter().map(String::as_str))
+    let resolved = root.join(inside).canonicalize().map_err(|_| {
+        let beside = beside(&root, inside);
+        let called = |name: &String| path.strip_suffix(inside).unwrap_or_default().to_owned() + name;
+        let beside: Vec<String> = beside.iter().map(called).collect();
+        missing(path, part, beside.iter().map(String::as_str))
     })?;
     // A symbolic link may point anywhere on the machine that compiles.
     if !resolved.starts_with(&root) {
         return Err(FileProblem::new(
             "file-outside",
-            format!("`{path}` leads out of the bundle directory"),
+            format!(
+                "`{path}` leads out of the {} directory",
+                if part.is_some() { "part's" } else { "bundle" }
+            ),
             "a bundle carries all its files; copy the file into it instead of linking to it",
         ));
     }
@@ -188,7 +241,23 @@ fn beside(root: &Path, path: &str) -> Vec<String> {
     names
 }
 
-fn missing<'n>(path: &str, others: impl Iterator<Item = &'n str>) -> FileProblem {
+fn missing<'n>(path: &str, part: Option<&str>, mut others: impl Iterator<Item = &'n str>) -> FileProblem {
+    if let Some(directory) =
+        part.filter(|_| path.matches('/').count() == 2 && path.ends_with(crate::PART_FILE))
+    {
+        return FileProblem::new(
+            "part-missing",
+            format!("there is no `{}` in `{directory}`", crate::PART_FILE),
+            "let `dir` name the directory that has the `part.yaml`; it is relative to the bundle directory",
+        );
+    }
+    if path == crate::BUNDLE_FILE && others.any(|other| other == crate::PART_FILE) {
+        return FileProblem::new(
+            "bundle-missing",
+            "there is no `bundle.yaml`; this is a part of a bundle",
+            "name the directory of the bundle that lists this part",
+        );
+    }
     if path == crate::BUNDLE_FILE {
         return FileProblem::new(
             "bundle-missing",
@@ -218,7 +287,7 @@ fn not_utf8(path: &str, good: &[u8]) -> FileProblem {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     FileProblem {
         code: "file-not-utf8",
-        span: Some(Span { line: count(line), column: count(column), length: 1 }),
+        span: Some(Span { line: count(line), column: count(column), length: 1, file: 0 }),
         message: format!("`{path}` is not UTF-8 text"),
         help: "save the file as UTF-8".to_owned(),
     }
@@ -259,6 +328,6 @@ mod tests {
     fn bytes_that_are_not_utf8_are_found() {
         let mut files = Files::memory(BTreeMap::from([("a".to_owned(), b"x\nab\xff".to_vec())]));
         let problem = files.read_text("a", 100).unwrap_err();
-        assert_eq!(problem.span, Some(Span { line: 2, column: 3, length: 1 }));
+        assert_eq!(problem.span, Some(Span { line: 2, column: 3, length: 1, file: 0 }));
     }
 }

@@ -7,7 +7,8 @@
 //! 2. [`yaml`]: text becomes a tree in which every value knows where it was written;
 //! 3. [`shape`]: the tree is held against the JSON Schema of the language, and what does not fit is reported
 //!    and cut away, so that the rest can still be judged;
-//! 4. [`translate`]: what is written becomes what runs. Names are resolved, files are read, and everything
+//! 4. [`assembly`]: parts that other teams have written are put into it, if they stay where they belong;
+//! 5. [`translate`]: what is written becomes what runs. Names are resolved, files are read, and everything
 //!    that a careful reviewer would refuse is refused.
 //!
 //! No plan comes out if there was a single error. The same files give the same plan, byte for byte, and
@@ -15,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod artifact;
+pub mod assembly;
 pub mod canonical;
 pub mod diagnostic;
 pub mod files;
@@ -39,7 +41,10 @@ use files::Files;
 /// The file that every bundle has.
 pub const BUNDLE_FILE: &str = "bundle.yaml";
 
-/// The largest `bundle.yaml`, in bytes: room for tens of thousands of routes.
+/// The file that every part of a bundle has.
+pub const PART_FILE: &str = "part.yaml";
+
+/// The largest `bundle.yaml` or `part.yaml`, in bytes: room for tens of thousands of routes.
 pub const MAX_BUNDLE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What came of compiling a bundle.
@@ -128,10 +133,16 @@ fn compile_reporting(files: &mut Files, report: &mut Report) -> Option<(Plan, Re
     };
     let mut tree = yaml::load(BUNDLE_FILE, &text, report)?;
     // Names are taken before anything is cut away: a limit that is itself wrong is still a known limit.
-    let names = translate::Names::of(&tree);
-    let whole = shape::check_bundle(&mut tree, report) && !report.failed();
-    let bundle = shape::bundle(&tree, report)?;
-    let input = translate::Input { bundle: &bundle, tree: &tree, names: &names, whole };
+    let mut names = translate::Names::of(&tree);
+    let mut whole = shape::check_bundle(&mut tree, report) && !report.failed();
+    let mut bundle = shape::bundle(&tree, report)?;
+    assembly::no_limits_of_parts(&bundle, yaml::Cursor::root(&tree), report);
+    if !bundle.parts.is_empty() {
+        let mut assembly = assembly::Assembly { bundle: &mut bundle, tree: &mut tree, names: &mut names };
+        whole &= assembly.assemble(files, report);
+    }
+    let policy_files = report.files().to_vec();
+    let input = translate::Input { bundle: &bundle, tree: &tree, names: &names, files: &policy_files, whole };
     let plan = translate::plan(&input, files, report);
     if !report.failed() {
         try_to_load(&plan, &tree, report);

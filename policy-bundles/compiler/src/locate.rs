@@ -21,7 +21,7 @@ pub fn locate(text: &str, pointer: &str) -> Option<Span> {
 /// The place of a line and column as `serde_json` counts them.
 #[must_use]
 pub fn at(line: usize, column: usize) -> Span {
-    Span { line: count(line), column: count(column.max(1)), length: 1 }
+    Span { line: count(line), column: count(column.max(1)), length: 1, ..Span::default() }
 }
 
 fn span(text: &str, (start, end): (usize, usize)) -> Span {
@@ -33,6 +33,7 @@ fn span(text: &str, (start, end): (usize, usize)) -> Span {
         line: count(line),
         column: count(column),
         length: count(written.trim_end().chars().count().max(1)),
+        ..Span::default()
     }
 }
 
@@ -157,7 +158,11 @@ mod tests {
             ("/a/b~1c/2/d", 2, 33, 4),
             ("/eA", 3, 14, 2),
         ] {
-            assert_eq!(locate(TEXT, pointer), Some(Span { line, column, length }), "{pointer}");
+            assert_eq!(
+                locate(TEXT, pointer),
+                Some(Span { line, column, length, ..Span::default() }),
+                "{pointer}"
+            );
         }
         assert_eq!(locate(TEXT, "/nope"), None);
         assert_eq!(locate(TEXT, "/a/b~1c/9"), None);

@@ -154,7 +154,7 @@ mod tests {
     fn example(line: u32, column: u32, length: u32) -> Diagnostic {
         Diagnostic {
             file: "bundle.yaml".to_owned(),
-            span: Span { line, column, length },
+            span: Span { line, column, length, file: 0 },
             severity: Severity::Error,
             code: "unknown-field",
             message: "unknown field `acess`".to_owned(),

@@ -1,4 +1,4 @@
-//! Every YAML block in the documentation of the language compiles.
+//! Every YAML block in the documentation of the language compiles, the part with the bundle that lists it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,9 @@ fn completed(block: &str) -> String {
     if !has("apiVersion:") {
         text = format!("apiVersion: bartizan/v1\nname: example\n{text}");
     }
-    if !has("authentication:") && (block.contains("authenticated") || block.contains("permission:")) {
+    if !has("authentication:")
+        && (block.contains("authenticated") || block.contains("permission:") || block.contains("parts:"))
+    {
         text.push_str("authentication: {jwt: [{name: corp, issuer: corp, audiences: [api], algorithms: [ES256], keys: {pem: keys/corp.pem}}]}\n");
     }
     if !has("routes:") {
@@ -35,6 +37,7 @@ fn every_block_compiles() {
     let page = std::fs::read_to_string(page).unwrap();
     let blocks: Vec<&str> =
         page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let part = page.split("```yaml part\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     assert!(blocks.len() >= 8, "only {} blocks", blocks.len());
     for block in blocks {
         let text = completed(block);
@@ -44,6 +47,8 @@ fn every_block_compiles() {
             ("keys/corp.jwks.json", format!(r#"{{"keys":[{EC}]}}"#)),
             ("keys/both.jwks.json", format!(r#"{{"keys":[{EC},{RSA}]}}"#)),
             ("schemas/telemetry.json", r#"{"type":"object"}"#.to_owned()),
+            ("../teams/shop/part.yaml", part.to_owned()),
+            ("../teams/shop/schemas/order.json", r#"{"type":"object"}"#.to_owned()),
         ];
         let files: BTreeMap<_, _> =
             files.into_iter().map(|(name, text)| (name.to_owned(), text.into_bytes())).collect();

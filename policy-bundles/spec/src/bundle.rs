@@ -10,8 +10,9 @@ use crate::headers::Headers;
 use crate::intake::Intake;
 use crate::limits::Limit;
 use crate::network::Network;
+use crate::parts::PartOfBundle;
 use crate::routes::{Defaults, Route};
-use crate::text::{BundleName, LabelText, Name, RoleName};
+use crate::text::{BundleName, LabelText, LimitName, Name, RoleName};
 use crate::time::Moment;
 
 /// A policy bundle: everything Bartizan decides, in one file.
@@ -60,7 +61,7 @@ pub struct Bundle {
     pub roles: Named<RoleName, Role>,
     /// Rate limits, by name; routes say which apply to them.
     #[serde(default)]
-    pub limits: Named<Name, Limit>,
+    pub limits: Named<LimitName, Limit>,
     /// What holds for routes that do not say otherwise.
     #[serde(default)]
     pub defaults: Defaults,
@@ -70,10 +71,17 @@ pub struct Bundle {
     /// Header edits on requests and responses.
     #[serde(default)]
     pub headers: Headers,
+    /// Parts that other teams write: routes inside of a root that this bundle gives them.
+    #[serde(default)]
+    #[schemars(extend("maxItems" = MAX_PARTS))]
+    pub parts: Vec<PartOfBundle>,
 }
 
 /// The most labels of a bundle.
 pub const MAX_LABELS: usize = 64;
+
+/// The most parts of a bundle.
+pub const MAX_PARTS: usize = 256;
 
 /// The largest revision: a whole number that every reader of JSON reads alike.
 pub const MAX_REVISION: u64 = (1 << 53) - 1;

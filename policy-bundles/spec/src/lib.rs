@@ -17,6 +17,7 @@ pub mod headers;
 pub mod intake;
 pub mod limits;
 pub mod network;
+pub mod parts;
 pub mod path;
 pub mod reference;
 pub mod routes;

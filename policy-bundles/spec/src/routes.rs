@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::authorization::Access;
 use crate::forms::OrNone;
 use crate::path::PathTemplate;
-use crate::text::{Host, Label, Name};
+use crate::text::{Host, Label, LimitName};
 use crate::validation::{Body, Inspect};
 
 /// What holds for routes that do not say otherwise.
@@ -14,7 +14,7 @@ use crate::validation::{Body, Inspect};
 #[serde(deny_unknown_fields, default)]
 pub struct Defaults {
     /// The limits that apply, in the order they are charged.
-    pub limits: Vec<Name>,
+    pub limits: Vec<LimitName>,
     /// What is inspected for attacks. By default everything, everywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inspect: Option<OrNone<Inspect>>,
@@ -44,7 +44,7 @@ pub struct Route {
     pub access: Access,
     /// The limits that apply, instead of the default ones.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub limits: Option<Vec<Name>>,
+    pub limits: Option<Vec<LimitName>>,
     /// What is inspected for attacks, instead of the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inspect: Option<OrNone<Inspect>>,

@@ -4,19 +4,33 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use crate::bundle::Bundle;
+use crate::parts::Part;
 
 /// The identifier of the schema: a name, not a place.
 pub const SCHEMA_ID: &str = "urn:bartizan:schema:bundle:v1";
 
+/// The identifier of the schema of parts.
+pub const PART_SCHEMA_ID: &str = "urn:bartizan:schema:part:v1";
+
 /// The JSON Schema (2020-12) of `bundle.yaml`.
 #[must_use]
 pub fn bundle_schema() -> Value {
+    schema_of::<Bundle>(SCHEMA_ID, "Bartizan policy bundle")
+}
+
+/// The JSON Schema (2020-12) of `part.yaml`.
+#[must_use]
+pub fn part_schema() -> Value {
+    schema_of::<Part>(PART_SCHEMA_ID, "Part of a Bartizan policy bundle")
+}
+
+fn schema_of<T: schemars::JsonSchema>(id: &str, title: &str) -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
-    let mut schema = generator.into_root_schema_for::<Bundle>().to_value();
+    let mut schema = generator.into_root_schema_for::<T>().to_value();
     tidy(&mut schema);
     if let Value::Object(members) = &mut schema {
-        members.insert("$id".to_owned(), Value::String(SCHEMA_ID.to_owned()));
-        members.insert("title".to_owned(), Value::String("Bartizan policy bundle".to_owned()));
+        members.insert("$id".to_owned(), Value::String(id.to_owned()));
+        members.insert("title".to_owned(), Value::String(title.to_owned()));
     }
     schema
 }
@@ -25,6 +39,12 @@ pub fn bundle_schema() -> Value {
 #[must_use]
 pub fn bundle_schema_text() -> String {
     format!("{:#}\n", bundle_schema())
+}
+
+/// The schema of parts as it is committed.
+#[must_use]
+pub fn part_schema_text() -> String {
+    format!("{:#}\n", part_schema())
 }
 
 /// Optional fields may be left out, which is not the same as being null: a field with nothing behind it is
@@ -121,10 +141,14 @@ mod tests {
 
     #[test]
     fn every_field_is_described() {
-        let schema = bundle_schema();
+        for schema in [bundle_schema(), part_schema()] {
+            every_field_of(&schema);
+        }
+    }
+
+    fn every_field_of(schema: &Value) {
         let mut undescribed = Vec::new();
-        let text = schema.clone();
-        visit(&text, &mut |members| {
+        visit(schema, &mut |members| {
             let Some(Value::Object(properties)) = members.get("properties") else { return };
             for (name, property) in properties {
                 let referenced = property
@@ -142,19 +166,22 @@ mod tests {
         assert!(undescribed.is_empty(), "{undescribed:?}");
     }
 
-    /// Run with `BARTIZAN_BLESS=1` to write the file anew.
+    /// Run with `BARTIZAN_BLESS=1` to write the files anew.
     #[test]
-    fn the_committed_schema_is_current() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/bundle.schema.json");
-        let current = bundle_schema_text();
-        if std::env::var_os("BARTIZAN_BLESS").is_some() {
-            std::fs::write(path, &current).unwrap();
+    fn the_committed_schemas_are_current() {
+        for (file, current) in
+            [("bundle.schema.json", bundle_schema_text()), ("part.schema.json", part_schema_text())]
+        {
+            let path = format!("{}/../schema/{file}", env!("CARGO_MANIFEST_DIR"));
+            if std::env::var_os("BARTIZAN_BLESS").is_some() {
+                std::fs::write(&path, &current).unwrap();
+            }
+            let committed = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                committed == current,
+                "policy-bundles/schema/{file} is not what the spec says; \
+                 run `BARTIZAN_BLESS=1 cargo test -p bartizan-spec` and commit it"
+            );
         }
-        let committed = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(
-            committed == current,
-            "policy-bundles/schema/bundle.schema.json is not what the spec says; \
-             run `BARTIZAN_BLESS=1 cargo test -p bartizan-spec` and commit it"
-        );
     }
 }

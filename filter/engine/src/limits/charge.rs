@@ -224,9 +224,9 @@ fn load_limit(index: usize, plan: &LimitPlan) -> Result<Limit, PlanError> {
     if !plan.slots.is_power_of_two() || plan.slots < 64 || plan.slots > MAX_SLOTS {
         return Err(PlanError::new(place("slots"), format!("not a power of two from 64 to {MAX_SLOTS}")));
     }
-    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    if plan.id.is_empty() || plan.id.len() > 64 || !plan.id.bytes().all(fine) {
-        return Err(PlanError::new(place("id"), "one to 64 letters, digits, `-`, `_` or `.`"));
+    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');
+    if plan.id.is_empty() || plan.id.len() > 128 || !plan.id.bytes().all(fine) {
+        return Err(PlanError::new(place("id"), "one to 128 letters, digits, `-`, `_`, `.` or `/`"));
     }
     let buckets = plan.windows.iter().enumerate().map(|(w, window)| {
         Bucket::new(window).ok_or_else(|| {

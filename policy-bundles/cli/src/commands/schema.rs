@@ -7,6 +7,7 @@ use crate::output::{Failure, Outcome, Screen};
 const AFTER_HELP: &str = "\
 Examples:
   bartizan schema > bundle.schema.json
+  bartizan schema --part > part.schema.json      of what other teams write, `part.yaml`
   bartizan schema --format markdown | less
 
   Editors with the YAML language server complete and check a bundle whose first line is
@@ -21,6 +22,9 @@ pub(crate) struct Schema {
     /// The form of the schema.
     #[arg(long, value_enum, default_value_t = Form::Json)]
     format: Form,
+    /// The schema of a `part.yaml`.
+    #[arg(long, conflicts_with = "format")]
+    part: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -33,6 +37,7 @@ enum Form {
 
 pub(crate) fn run(schema: &Schema, screen: &Screen) -> Result<Outcome, Failure> {
     match schema.format {
+        Form::Json if schema.part => screen.data(&bartizan_spec::schema::part_schema_text())?,
         Form::Json => screen.data(&bartizan_spec::schema::bundle_schema_text())?,
         Form::Markdown => screen.out(&bartizan_spec::reference::fields_markdown())?,
     }

@@ -130,11 +130,23 @@ impl<'s> Checker<'s, '_> {
             None => match (taught(&key.text), properties.and_then(|p| self.home_of(p, &key.text))) {
                 (_, Some(home)) => format!("it belongs under `{home}`"),
                 (Some(lesson), None) => lesson.to_owned(),
+                (None, None) if place.path.is_empty() && self.is_of_the_bundle(&key.text) => {
+                    "a part has no say in it: it belongs into the `bundle.yaml` that lists this part"
+                        .to_owned()
+                }
                 (None, None) => format!("the fields here are {}", suggest::list(&known)),
             },
         };
         let message = format!("unknown field `{}`{}", crate::yaml::shorten(&key.text), place.inside());
         self.error("unknown-field", key.span, message, help);
+    }
+
+    /// Whether this is a part, and the field one that only bundles have.
+    fn is_of_the_bundle(&self, field: &str) -> bool {
+        let id = self.root.get("$id").and_then(Json::as_str);
+        let bundle = bartizan_spec::schema::bundle_schema();
+        let fields = bundle.get("properties").and_then(Json::as_object);
+        id == Some(bartizan_spec::schema::PART_SCHEMA_ID) && fields.is_some_and(|f| f.contains_key(field))
     }
 
     /// The way to a field of this name in one of the fields here, at most two levels down.

@@ -9,6 +9,7 @@ mod scalars;
 mod words;
 
 use bartizan_spec::bundle::Bundle;
+use bartizan_spec::parts::Part;
 use serde_json::{Map, Value as Json};
 
 use crate::diagnostic::{Report, Span};
@@ -19,17 +20,34 @@ type Schema = Map<String, Json>;
 
 /// Reports what does not have the shape of a bundle and cuts it away. Whether nothing had to go.
 pub fn check_bundle(tree: &mut Node, report: &mut Report) -> bool {
-    let root = bartizan_spec::schema::bundle_schema();
-    let mut checker = Checker { root: &root, report, complete: true };
+    check(&bartizan_spec::schema::bundle_schema(), tree, report)
+}
+
+/// The same for a part.
+pub fn check_part(tree: &mut Node, report: &mut Report) -> bool {
+    check(&bartizan_spec::schema::part_schema(), tree, report)
+}
+
+fn check(root: &Json, tree: &mut Node, report: &mut Report) -> bool {
+    let mut checker = Checker { root, report, complete: true };
     let span = Cursor::root(tree).span();
-    checker.check(&root, tree, &Place { path: "", span });
+    checker.check(root, tree, &Place { path: "", span });
     checker.complete
 }
 
 /// The bundle that is left in the tree, if what every bundle needs is left.
 pub fn bundle(tree: &Node, report: &mut Report) -> Option<Bundle> {
+    read(tree, report)
+}
+
+/// The part that is left in the tree.
+pub fn part(tree: &Node, report: &mut Report) -> Option<Part> {
+    read(tree, report)
+}
+
+fn read<T: serde::de::DeserializeOwned>(tree: &Node, report: &mut Report) -> Option<T> {
     match serde_json::from_value(tree.to_json()) {
-        Ok(bundle) => Some(bundle),
+        Ok(read) => Some(read),
         Err(error) => {
             // INVARIANT: the schema is made from these types, so a tree that fits it can be read into them.
             // If they ever disagree, the bundle is refused rather than misread.

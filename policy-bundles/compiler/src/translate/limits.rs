@@ -9,7 +9,7 @@ use crate::yaml::Cursor;
 
 pub(super) fn translate(input: &Input<'_>, report: &mut Report) -> Vec<engine::LimitPlan> {
     let all = input.root().get("limits");
-    let one = |(name, limit): (&bartizan_spec::text::Name, &Limit)| {
+    let one = |(name, limit): (&bartizan_spec::text::LimitName, &Limit)| {
         let at = all.get(name.as_str());
         engine::LimitPlan {
             id: name.as_str().to_owned(),

@@ -24,6 +24,8 @@ use bartizan_spec::bundle::{self as spec, Bundle, MAX_LABELS};
 use bartizan_spec::intake::Intake;
 use bartizan_spec::time::Moment;
 
+pub(crate) use routes::label;
+
 use crate::Release;
 use crate::diagnostic::{Report, Span};
 use crate::files::Files;
@@ -45,6 +47,12 @@ impl Names {
         };
         Self { limits: of("limits"), roles: of("roles") }
     }
+
+    /// Adds the names of another tree.
+    pub fn add(&mut self, other: Self) {
+        self.limits.extend(other.limits);
+        self.roles.extend(other.roles);
+    }
 }
 
 /// What is translated.
@@ -56,6 +64,8 @@ pub struct Input<'i> {
     pub tree: &'i Node,
     /// The names the bundle defines.
     pub names: &'i Names,
+    /// The files of policy beside `bundle.yaml`.
+    pub files: &'i [String],
     /// Whether nothing was cut away. If something was, nothing is said about what seems to be missing.
     pub whole: bool,
 }
@@ -63,7 +73,7 @@ pub struct Input<'i> {
 impl<'i> Input<'i> {
     /// The root of the tree.
     fn root(&self) -> Cursor<'i> {
-        Cursor::root(self.tree)
+        Cursor::root_of(self.tree, self.files)
     }
 }
 

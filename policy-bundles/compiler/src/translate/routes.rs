@@ -8,7 +8,7 @@ use bartizan_spec::authorization::Access;
 use bartizan_spec::forms::OrNone;
 use bartizan_spec::limits::LimitKey;
 use bartizan_spec::routes::{Method, Route};
-use bartizan_spec::text::{Name, Requirement};
+use bartizan_spec::text::{LimitName, Requirement};
 use bartizan_spec::validation::Inspect;
 
 use super::Input;
@@ -57,7 +57,7 @@ pub(super) fn translate(
 }
 
 /// The name of a route, for people.
-fn label(route: &Route) -> String {
+pub(crate) fn label(route: &Route) -> String {
     match (&route.name, &route.methods) {
         (Some(name), _) => name.as_str().to_owned(),
         (None, Some(methods)) => {
@@ -111,7 +111,7 @@ fn access(route: &Route, at: Cursor<'_>, requirements: &mut Requirements, report
     }
 }
 
-fn known_limits(input: &Input<'_>, limits: &[Name], at: Cursor<'_>, report: &mut Report) {
+fn known_limits(input: &Input<'_>, limits: &[LimitName], at: Cursor<'_>, report: &mut Report) {
     for (index, name) in limits.iter().enumerate() {
         let here = at.item(index).span();
         if !input.names.limits.contains_key(name.as_str()) {
@@ -195,19 +195,24 @@ type Slot = (String, String, Option<Method>);
 
 #[derive(Default)]
 struct Table {
-    slots: BTreeMap<Slot, (usize, u32)>,
-    names: BTreeMap<String, u32>,
+    slots: BTreeMap<Slot, (usize, String)>,
+    names: BTreeMap<String, String>,
 }
 
 impl Table {
     fn insert(&mut self, index: usize, route: &Route, at: Cursor<'_>, report: &mut Report) {
-        let line = at.key().line;
+        // In another file than this one the line says nothing without the file.
+        let line = |place: &str| match (place.rsplit_once(':'), at.at().rsplit_once(':')) {
+            (Some((file, line)), Some((here, _))) if file == here => format!("line {line}"),
+            (Some((file, line)), _) => format!("line {line} of `{file}`"),
+            _ => place.to_owned(),
+        };
         let path = at.get("path").span();
         if let Some(first) = self.names.get(&label(route)).filter(|_| route.name.is_some()) {
-            let message = format!("two routes are named `{}`, the first on line {first}", label(route));
+            let message = format!("two routes are named `{}`, the first on {}", label(route), line(first));
             report.error("route-name-twice", at.get("name").span(), message, "give each a name of its own");
         }
-        self.names.entry(label(route)).or_insert(line);
+        self.names.entry(label(route)).or_insert_with(|| at.at());
         listed_twice(route, at, report);
         let shape = shape(route);
         let any_host = [String::new()];
@@ -232,13 +237,13 @@ impl Table {
                         report.error(
                             "route-twice",
                             path,
-                            format!("{method} {}{of} has a route already, on line {first}", route.path),
+                            format!("{method} {}{of} has a route already, on {}", route.path, line(first)),
                             "merge the two, or tell them apart by `methods` or `hosts`",
                         );
                     }
                     Some(_) => {}
                     None => {
-                        self.slots.insert(slot, (index, line));
+                        self.slots.insert(slot, (index, at.at()));
                     }
                 }
             }

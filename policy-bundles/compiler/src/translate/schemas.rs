@@ -73,6 +73,10 @@ fn compile(file: &str, at: Cursor<'_>, files: &mut Files, report: &mut Report) -
         return None;
     }
     let mut load = |path: &str| -> Result<Value, String> {
+        // What a part says is the part's own business, and the bundle's is the bundle's.
+        if files.part_of(path) != files.part_of(file) {
+            return Err(format!("`{path}` is not of the same part of the bundle"));
+        }
         let text = files.read_text(path, most_bytes()).map_err(|problem| problem.message)?;
         read(&text).map_err(|problem| problem.message)
     };

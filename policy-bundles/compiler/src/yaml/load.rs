@@ -12,8 +12,14 @@ const MAX_DEPTH: usize = 64;
 
 /// Reads one document. Reports what is wrong, and gives nothing back if no tree can be made of it.
 pub fn load(file: &str, text: &str, report: &mut Report) -> Option<Node> {
+    load_file(file, 0, text, report)
+}
+
+/// Reads one document, of the file with this number.
+pub fn load_file(file: &str, number: u16, text: &str, report: &mut Report) -> Option<Node> {
     let mut loader = Loader {
         file,
+        number,
         lines: text.lines().collect(),
         report,
         open: Vec::new(),
@@ -61,6 +67,7 @@ enum Open {
 
 struct Loader<'t, 'r> {
     file: &'t str,
+    number: u16,
     lines: Vec<&'t str>,
     report: &'r mut Report,
     open: Vec<Open>,
@@ -202,7 +209,7 @@ impl Loader<'_, '_> {
         let span = if marker.line() > last {
             let line = last.checked_sub(1).and_then(|n| self.lines.get(n)).copied().unwrap_or_default();
             let column = line.trim_end().chars().count().saturating_add(1);
-            Span { line: count(last), column: count(column), length: 1 }
+            Span { line: count(last), column: count(column), length: 1, file: self.number }
         } else {
             self.span(*marker, *marker)
         };
@@ -220,7 +227,8 @@ impl Loader<'_, '_> {
             let indentation = line.chars().take_while(|c| c.is_whitespace()).count();
             for (column, character) in line.chars().enumerate() {
                 self.sound &= character == '\t' && column >= indentation || !is_refused(character);
-                let span = Span { line: number, column: count(column.saturating_add(1)), length: 1 };
+                let column_number = count(column.saturating_add(1));
+                let span = Span { line: number, column: column_number, length: 1, file: self.number };
                 match character {
                     '\t' if column < indentation && indentation < line.chars().count() => {
                         self.error(
@@ -266,6 +274,7 @@ impl Loader<'_, '_> {
             line: count(start.line()),
             column: count(start.col().saturating_add(1)),
             length: count(length.max(1)),
+            file: self.number,
         }
     }
 }
@@ -387,7 +396,7 @@ mod tests {
     }
 
     fn span(line: u32, column: u32, length: u32) -> Span {
-        Span { line, column, length }
+        Span { line, column, length, file: 0 }
     }
 
     #[test]

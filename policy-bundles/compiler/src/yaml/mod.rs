@@ -7,6 +7,6 @@
 mod load;
 mod node;
 
-pub use load::load;
+pub use load::{load, load_file};
 pub(crate) use node::shorten;
 pub use node::{Cursor, Key, Meaning, Node, Scalar, Value};

@@ -1,6 +1,6 @@
 //! The tree.
 
-use crate::diagnostic::Span;
+use crate::diagnostic::{Span, file_of};
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,21 +132,30 @@ pub struct Cursor<'n> {
     node: Option<&'n Node>,
     span: Span,
     key: Span,
+    files: &'n [String],
 }
 
 impl<'n> Cursor<'n> {
     /// The root of a tree.
     #[must_use]
     pub fn root(node: &'n Node) -> Self {
-        Self { node: Some(node), span: first(node), key: first(node) }
+        Self::root_of(node, &[])
+    }
+
+    /// The root of a tree that was made of several files of policy, which stand in the order of their numbers.
+    #[must_use]
+    pub fn root_of(node: &'n Node, files: &'n [String]) -> Self {
+        Self { node: Some(node), span: first(node), key: first(node), files }
     }
 
     /// A member of a mapping.
     #[must_use]
     pub fn get(self, key: &str) -> Self {
         match self.node.and_then(|node| node.entry(key)) {
-            Some((key, node)) => Self { node: Some(node), span: place(node, key.span), key: key.span },
-            None => Self { node: None, span: self.key, key: self.key },
+            Some((key, node)) => {
+                Self { node: Some(node), span: place(node, key.span), key: key.span, files: self.files }
+            }
+            None => Self { node: None, span: self.key, ..self },
         }
     }
 
@@ -155,8 +164,10 @@ impl<'n> Cursor<'n> {
     pub fn item(self, index: usize) -> Self {
         match self.node {
             Some(Node { value: Value::List(items), .. }) => match items.get(index) {
-                Some(node) => Self { node: Some(node), span: first(node), key: first(node) },
-                None => Self { node: None, span: self.key, key: self.key },
+                Some(node) => {
+                    Self { node: Some(node), span: first(node), key: first(node), files: self.files }
+                }
+                None => Self { node: None, span: self.key, ..self },
             },
             _ => self,
         }
@@ -189,7 +200,7 @@ impl<'n> Cursor<'n> {
     /// Where it was written, as plans say it.
     #[must_use]
     pub fn at(self) -> String {
-        format!("{}:{}", crate::BUNDLE_FILE, self.key.line)
+        format!("{}:{}", file_of(self.files, self.key), self.key.line)
     }
 }
 

@@ -14,7 +14,9 @@ use std::str::FromStr;
 
 pub use self::addresses::{Host, Network};
 pub use self::http::{CookieName, HeaderName, HeaderValue, MediaType, QueryName};
-pub use self::names::{BundleFile, BundleName, EnvName, Label, LabelText, Name, RoleName};
+pub use self::names::{
+    BundleFile, BundleName, EnvName, Label, LabelText, LimitName, Name, PartDirectory, RoleName,
+};
 pub use self::permissions::{Grant, Requirement};
 pub use self::tokens::{ClaimPath, IssuerText, Scheme, TokenType};
 
@@ -134,6 +136,8 @@ pub fn check(format: &str, text: &str) -> Option<Result<(), Problem>> {
     Some(match format {
         "bartizan-bundle-name" => by::<BundleName>(text),
         "bartizan-name" => by::<Name>(text),
+        "bartizan-limit-name" => by::<LimitName>(text),
+        "bartizan-directory" => by::<PartDirectory>(text),
         "bartizan-role-name" => by::<RoleName>(text),
         "bartizan-label" => by::<Label>(text),
         "bartizan-label-text" => by::<LabelText>(text),

@@ -31,6 +31,30 @@ checked_text! {
 }
 
 checked_text! {
+    /// The name of a limit: a name, and before it the name of a part with a slash if the limit is of a part.
+    LimitName, "bartizan-limit-name", "^([a-z0-9][a-z0-9_-]{0,62}/)?[a-z0-9][a-z0-9_-]{0,62}$", ["api", "shop/api"], |text| {
+        match text.split_once('/') {
+            Some((part, name)) => part.parse::<Name>().and_then(|_| name.parse::<Name>()).map(|_| ()),
+            None => text.parse::<Name>().map(|_| ()),
+        }
+    }
+}
+
+checked_text! {
+    /// A directory beside the bundle or in it, by its path relative to the bundle.
+    PartDirectory, "bartizan-directory", r"^[^/\\]", ["../shop", "parts/shop"], |text| {
+        let bad_byte = text.bytes().any(|b| b < 0x20 || b == 0x7f || b == b'\\');
+        let mut down = text.split('/').skip_while(|part| *part == "..").peekable();
+        let empty = down.peek().is_none();
+        let bad_part = down.any(|part| part.is_empty() || part == "." || part == "..");
+        refuse_unless(!bad_byte && !bad_part && !empty && text.len() <= 512, || Problem::new(
+            format!("{text:?} is not the directory of a part"),
+            "write it relative to the bundle directory, with single slashes: `../shop` or `parts/shop`",
+        ))
+    }
+}
+
+checked_text! {
     /// The name of a role, as it stands in tokens: 1 to 128 letters, digits and `_ - . : / @`.
     RoleName, "bartizan-role-name", "^[A-Za-z0-9_.:/@-]{1,128}$", ["operator"], |text| {
         let good = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:/@".contains(&b));
