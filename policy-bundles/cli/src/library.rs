@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn the_library_is_inside() {
-        for name in ["minimal", "iot-gateway", "agent-api", "fleet-devices", "lockdown"] {
+        for name in ["minimal", "iot-gateway", "agent-api", "fleet-devices", "lockdown", "several-teams"] {
             assert!(names().contains(&name), "{name}");
             assert!(files(name).unwrap().iter().any(|(path, _)| path == "bundle.yaml"), "{name}");
         }

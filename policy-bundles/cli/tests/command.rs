@@ -41,7 +41,7 @@ fn bad() -> String {
 fn a_new_bundle_can_be_checked_built_and_explained() {
     let directory = scratch("new").join("policy");
     let place = directory.display().to_string();
-    for name in ["lockdown", "minimal", "iot-gateway", "agent-api", "fleet-devices"] {
+    for name in ["lockdown", "minimal", "iot-gateway", "agent-api", "fleet-devices", "several-teams"] {
         let _ = std::fs::remove_dir_all(&directory);
         assert_eq!(bartizan(&["init", "--from", name, &place], "").status.code(), Some(0));
         let check = bartizan(&["check", "--deny-warnings", &place], "");

@@ -12,6 +12,7 @@ fn the_key_sets_of_the_library_are_the_test_keys() {
         ("iot-gateway", &["rs256-0", "es256-0"]),
         ("agent-api", &["eddsa-0", "rs256-0"]),
         ("fleet-devices", &["es256-0"]),
+        ("several-teams", &["es256-0"]),
     ] {
         let path = library.join(bundle).join("keys/test.jwks.json");
         let names: Vec<_> = keys.iter().map(|name| KeyName::parse(name).unwrap()).collect();
