@@ -1,5 +1,6 @@
 //! The plugin configuration: settings of this deployment, and the policy, as a plan or as a signed artifact with its trust.
 
+use bartizan_engine::delivery::SourcePlan;
 use bartizan_engine::envelope::trust::TrustPlan;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -18,6 +19,17 @@ pub(crate) struct Configuration<'a> {
     pub(crate) bundle: Option<&'a RawValue>,
     /// Whose signatures count.
     pub(crate) trust: Option<TrustPlan>,
+    /// Where newer artifacts come from.
+    pub(crate) source: Option<SourcePlan>,
+    /// What becomes of requests while no artifact was ever in force.
+    pub(crate) before_first: Option<BeforeFirst>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BeforeFirst {
+    Refuse,
+    Allow,
 }
 
 /// What the policy cannot know: how Envoy was set up.

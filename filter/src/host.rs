@@ -27,6 +27,7 @@ pub(crate) enum Map {
     Request = 0,
     RequestTrailers = 1,
     Response = 2,
+    CallResponse = 6,
 }
 
 /// Which buffer.
@@ -34,6 +35,7 @@ pub(crate) enum Map {
 #[repr(u32)]
 pub(crate) enum Buffer {
     RequestBody = 0,
+    CallResponseBody = 4,
     PluginConfiguration = 7,
 }
 
@@ -110,6 +112,20 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_http_call(
+        cluster: *const u8,
+        cluster_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        body: *const u8,
+        body_size: usize,
+        trailers: *const u8,
+        trailers_size: usize,
+        timeout: u32,
+        token: *mut u32,
+    ) -> u32;
 }
 
 /// Takes over memory that the host asked `proxy_on_memory_allocate` for and filled.
@@ -293,12 +309,61 @@ pub(crate) fn foreign(name: &str, arguments: &[u8]) -> Result<Vec<u8>, Status> {
     Ok(take(data, size))
 }
 
-/// Defines a counter, or finds the one of this name.
-pub(crate) fn define_counter(name: &str) -> Result<u32, Status> {
+/// Which metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Metric {
+    Counter = 0,
+    Gauge = 1,
+}
+
+/// Defines a metric, or finds the one of this name.
+pub(crate) fn define(metric: Metric, name: &str) -> Result<u32, Status> {
     let mut id = 0;
     // SAFETY: the host reads the name and writes one `u32`.
-    Status::check(unsafe { proxy_define_metric(0, name.as_ptr(), name.len(), &raw mut id) })?;
+    Status::check(unsafe { proxy_define_metric(metric as u32, name.as_ptr(), name.len(), &raw mut id) })?;
     Ok(id)
+}
+
+/// Sets a gauge.
+pub(crate) fn record(gauge: u32, value: u64) {
+    // SAFETY: no memory is involved.
+    let _ = unsafe { proxy_record_metric(gauge, value) };
+}
+
+/// Asks for ticks of the root context that is called just now.
+pub(crate) fn set_tick_period(milliseconds: u32) -> Result<(), Status> {
+    // SAFETY: no memory is involved.
+    Status::check(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
+}
+
+/// Sends a request without body to a cluster, and gives the token with which the answer comes.
+pub(crate) fn http_call(cluster: &str, headers: &[(&str, &str)], timeout: u32) -> Result<u32, Status> {
+    let (headers, none) = (serialise(headers), serialise(&[]));
+    let mut token = 0;
+    // SAFETY: the host reads all of it and writes one `u32`.
+    Status::check(unsafe {
+        proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            none.as_ptr(),
+            0,
+            none.as_ptr(),
+            none.len(),
+            timeout,
+            &raw mut token,
+        )
+    })?;
+    Ok(token)
+}
+
+/// The answer of a call. The SDK's own callback panics on a token that it has not given out itself, so the
+/// export gets the name of the ABI when the module is trimmed (test-harness/tools/exports.py).
+#[unsafe(no_mangle)]
+extern "C" fn bartizan_on_http_call_response(root: u32, token: u32, headers: u32, body: usize, _: u32) {
+    crate::root::answered(root, token, headers > 0, body);
 }
 
 /// Counts one.

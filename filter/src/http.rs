@@ -11,14 +11,18 @@ use bartizan_engine::trace::Trace;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use crate::following::Serving;
 use crate::host::{self, Buffer, Level, Map};
+use crate::metrics::Metrics;
 use crate::proxy::Proxy;
-use crate::root::{Active, Counters};
+use crate::root::Active;
 
 /// The filter of one stream. It keeps the policy it began with to the end.
 pub(crate) struct Filter {
     active: Option<Rc<Active>>,
-    counters: Option<Rc<Counters>>,
+    /// There is no policy yet, and the operator wants requests to go through until there is one.
+    open: bool,
+    metrics: Option<Rc<Metrics>>,
     exchange: Exchange,
     state: State,
 }
@@ -34,8 +38,13 @@ enum State {
 }
 
 impl Filter {
-    pub(crate) fn new(active: Option<Rc<Active>>, counters: Option<Rc<Counters>>) -> Self {
-        Self { active, counters, exchange: Exchange::default(), state: State::Held }
+    pub(crate) fn new(serving: Serving, metrics: Option<Rc<Metrics>>) -> Self {
+        let (active, open) = match serving {
+            Serving::Policy(active) => (Some(active), false),
+            Serving::Closed => (None, false),
+            Serving::Open => (None, true),
+        };
+        Self { active, open, metrics, exchange: Exchange::default(), state: State::Held }
     }
 
     /// Does what the engine said. `fresh` is true in the headers callback.
@@ -69,8 +78,8 @@ impl Filter {
         }
         self.state = State::Answered;
         let reason = refusal.reason;
-        if let Some(counters) = &self.counters {
-            counters.refused(reason);
+        if let Some(metrics) = &self.metrics {
+            metrics.refused(reason);
         }
         if host::logs(Level::Debug) {
             host::log(Level::Debug, &format!("bartizan: refused, {}: {}", reason.code(), refusal.detail));
@@ -94,6 +103,10 @@ impl Filter {
         Action::Pause
     }
 
+    fn without_policy(&mut self) -> Action {
+        if self.open { Action::Continue } else { self.refuse(&no_policy()) }
+    }
+
     /// Hands the engine what came after the headers.
     fn more(
         &mut self,
@@ -102,7 +115,7 @@ impl Filter {
         if self.state == State::Answered {
             return Action::Pause;
         }
-        let Some(active) = self.active.clone() else { return self.refuse(&no_policy()) };
+        let Some(active) = self.active.clone() else { return self.without_policy() };
         let Ok(engine) = active.engine.try_borrow() else { return self.refuse(&no_policy()) };
         let step =
             judge(&engine, &mut self.exchange, &mut || host::buffer(Buffer::RequestBody, usize::MAX).ok());
@@ -115,7 +128,7 @@ impl Context for Filter {}
 
 impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let Some(active) = self.active.clone() else { return self.refuse(&no_policy()) };
+        let Some(active) = self.active.clone() else { return self.without_policy() };
         let (Ok(map), Ok(now)) = (host::header_map(Map::Request), host::now()) else {
             return self.refuse(&Refusal::new(Reason::NoPolicy, "the proxy gave no headers or no time"));
         };

@@ -1,7 +1,8 @@
 //! Bartizan inside Envoy: the glue between the proxy-wasm ABI and `bartizan-engine`.
 //!
-//! There is no policy logic here. `host.rs` is the only file that calls the proxy; `root.rs` turns a plugin
-//! configuration into an engine; `http.rs` drives one request through it.
+//! There is no policy logic here. `host.rs` is the only file that calls the proxy; `configure.rs` turns a plugin
+//! configuration into an engine; `following.rs` lets others take its place; `root.rs` has the callbacks of both; `http.rs`
+//! drives one request through an engine.
 //!
 //! The crate has no meaning outside wasm, so natively it is empty: a workspace can build, check and
 //! document everything in one command.
@@ -13,8 +14,11 @@
 
 mod allocator;
 mod config;
+mod configure;
+mod following;
 mod host;
 mod http;
+mod metrics;
 mod proxy;
 mod root;
 mod self_test;
@@ -26,5 +30,5 @@ static POOL: allocator::Pool = allocator::Pool::new();
 proxy_wasm::main! {{
     // Installs the SDK's panic hook as well: should anything panic after all, the log says where.
     proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Warn);
-    proxy_wasm::set_root_context(|_| Box::new(root::Root::default()));
+    proxy_wasm::set_root_context(|id| Box::new(root::Root::new(id)));
 }}

@@ -1,26 +1,18 @@
-//! From a plugin configuration to an engine, once per worker and configuration.
+//! The root context: one configuration in one worker, what it puts in force, and the callbacks that change it.
 
 use std::cell::{Cell, RefCell};
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
-use bartizan_engine::envelope::{self, Trust};
-use bartizan_engine::host::{Host, Loaded, Stored};
-use bartizan_engine::pipeline::{Engine, Surroundings};
-use bartizan_engine::plan::Plan;
-use bartizan_engine::reason::Reason;
+use bartizan_engine::pipeline::Engine;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use crate::config::{Configuration, SignatureSetting};
-use crate::host::{self, Buffer, Level, Status};
+use crate::configure::{Problem, configure};
+use crate::following::{Following, Serving, TICK};
+use crate::host::{self, Level};
 use crate::http::Filter;
-use crate::proxy::Proxy;
-use crate::self_test;
+use crate::metrics::Metrics;
 use crate::signature::Signatures;
-
-/// Where the workers keep the number that spreads keys over slots.
-const SEED_SLOT: &str = "seed";
 
 /// Everything that requests of one worker share.
 pub(crate) struct Active {
@@ -29,67 +21,116 @@ pub(crate) struct Active {
     pub(crate) signatures: Signatures,
 }
 
-/// Counters of refusals, one per reason: their number and names are fixed, whatever clients send.
-#[derive(Default)]
-pub(crate) struct Counters {
-    refused: RefCell<Vec<(Reason, u32)>>,
-}
-
-impl Counters {
-    /// The counters of this VM. Envoy gives a further id each time a name is defined, and keeps all of them as
-    /// long as the VM lives: so they are defined once and not with each configuration.
-    fn of_vm() -> Rc<Self> {
-        thread_local! {
-            static COUNTERS: Rc<Counters> = Rc::default();
-        }
-        COUNTERS.with(|counters| {
-            counters.define();
-            counters.clone()
-        })
-    }
-
-    /// Defines those that are not there yet.
-    fn define(&self) {
-        let Ok(mut refused) = self.refused.try_borrow_mut() else { return };
-        for &reason in Reason::ALL {
-            if refused.iter().all(|(known, _)| *known != reason)
-                && let Ok(id) = host::define_counter(&format!("bartizan.refused.{}", reason.code()))
-            {
-                refused.push((reason, id));
-            }
-        }
-    }
-
-    pub(crate) fn refused(&self, reason: Reason) {
-        let Ok(refused) = self.refused.try_borrow() else { return };
-        if let Some((_, id)) = refused.iter().find(|(r, _)| *r == reason) {
-            host::count(*id);
-        }
-    }
-}
-
 /// The root context. Without an active engine every request is refused.
-#[derive(Default)]
 pub(crate) struct Root {
-    active: Option<Rc<Active>>,
-    counters: Option<Rc<Counters>>,
+    id: u32,
+    inner: Rc<RefCell<Inner>>,
+}
+
+struct Inner {
+    serving: Serving,
+    metrics: Option<Rc<Metrics>>,
+    following: Option<Following>,
+}
+
+thread_local! {
+    /// The root contexts of this VM: the answer of a call comes with the number of one.
+    static ROOTS: RefCell<Vec<(u32, Weak<RefCell<Inner>>)>> = const { RefCell::new(Vec::new()) };
+    /// The root context that shows what it follows. One that was replaced goes on until its streams have ended.
+    static SHOWN: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+impl Root {
+    pub(crate) fn new(id: u32) -> Self {
+        let inner = Inner { serving: Serving::Closed, metrics: None, following: None };
+        let inner = Rc::new(RefCell::new(inner));
+        ROOTS.with(|roots| {
+            if let Ok(mut roots) = roots.try_borrow_mut() {
+                roots.push((id, Rc::downgrade(&inner)));
+            }
+        });
+        Self { id, inner }
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        let id = self.id;
+        let _ = ROOTS.try_with(|roots| {
+            if let Ok(mut roots) = roots.try_borrow_mut() {
+                roots.retain(|(other, _)| *other != id);
+            }
+        });
+        let _ = SHOWN.try_with(|shown| {
+            if shown.get() == Some(id) {
+                shown.set(None);
+            }
+        });
+    }
+}
+
+/// The answer of a call of a root context.
+pub(crate) fn answered(id: u32, token: u32, whole: bool, size: usize) {
+    let inner = ROOTS.with(|roots| {
+        let roots = roots.try_borrow().ok()?;
+        roots.iter().find(|(other, _)| *other == id).and_then(|(_, inner)| inner.upgrade())
+    });
+    let Some(inner) = inner else { return };
+    let Ok(mut inner) = inner.try_borrow_mut() else { return };
+    if let Some(following) = &mut inner.following {
+        following.answered(token, whole, size);
+        inner.serve();
+    }
+}
+
+impl Inner {
+    /// New requests are judged by what is in force now.
+    fn serve(&mut self) {
+        if let Some(following) = &self.following {
+            self.serving = following.serving();
+        }
+    }
 }
 
 impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
-        self.counters = Some(Counters::of_vm());
+        let Ok(mut inner) = self.inner.try_borrow_mut() else { return true };
+        let metrics = Metrics::of_vm();
+        inner.metrics = Some(metrics.clone());
         let first = is_first();
-        match configure(size) {
-            Ok((active, policy)) => {
-                let by = match active.signatures {
-                    Signatures::Host => "the proxy",
-                    Signatures::Wasm => "the filter",
-                };
-                let text = format!("bartizan: {policy} is in force, tokens are checked by {by}");
-                host::log(Level::Info, &text);
-                self.active = Some(Rc::new(active));
+        match configure(size, &metrics) {
+            Ok(configured) => {
+                if let Some((_, policy)) = &configured.active {
+                    let by = configured.signatures.by();
+                    let text = format!("bartizan: {policy} is in force, tokens are checked by {by}");
+                    host::log(Level::Info, &text);
+                }
+                if let Some(note) = &configured.note {
+                    host::log(
+                        Level::Error,
+                        &format!("bartizan: the bundle in the plugin configuration is not in force: {note}"),
+                    );
+                }
+                let followed = inner.following.is_some();
+                inner.serving =
+                    configured.active.map_or(Serving::Closed, |(active, _)| Serving::Policy(active));
+                inner.following = configured.following;
+                if let Some(following) = &mut inner.following {
+                    following.resume();
+                    inner.serve();
+                    SHOWN.set(Some(self.id));
+                    if let Err(status) = host::set_tick_period(TICK) {
+                        let text = format!(
+                            "bartizan: the proxy gives no ticks (status {}); this worker does not follow until there is another plugin configuration",
+                            status.0
+                        );
+                        host::log(Level::Error, &text);
+                    }
+                } else if followed {
+                    let _ = host::set_tick_period(0);
+                }
                 true
             }
             // Whatever was in force stays in force; Envoy refuses the configuration.
@@ -103,14 +144,29 @@ impl RootContext for Root {
                     "bartizan: every request is refused until there is another plugin configuration: {problem}"
                 );
                 host::log(Level::Error, &text);
-                self.active = None;
+                inner.serving = Serving::Closed;
+                inner.following = None;
                 true
             }
         }
     }
 
+    fn on_tick(&mut self) {
+        let Ok(mut inner) = self.inner.try_borrow_mut() else { return };
+        if let Some(following) = &mut inner.following {
+            let shown = SHOWN.get().unwrap_or(self.id);
+            SHOWN.set(Some(shown));
+            following.tick(shown == self.id);
+            inner.serve();
+        }
+    }
+
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Filter::new(self.active.clone(), self.counters.clone())))
+        let (serving, metrics) = match self.inner.try_borrow() {
+            Ok(inner) => (inner.serving.clone(), inner.metrics.clone()),
+            Err(_) => (Serving::Closed, None),
+        };
+        Some(Box::new(Filter::new(serving, metrics)))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -124,134 +180,4 @@ fn is_first() -> bool {
         static ASKED: Cell<bool> = const { Cell::new(false) };
     }
     !ASKED.replace(true)
-}
-
-/// Why a configuration cannot be used.
-///
-/// Envoy asks the canary first, a VM of its own for each configuration. What the canary refuses is not put in force; but a
-/// worker that refuses what the canary took runs without the filter (a null handle in
-/// `PluginConfig::createContext`). So only a VM that may be the canary ever refuses, one that is asked for the first time,
-/// and only for what every VM finds alike. All others take the configuration and refuse every request.
-///
-/// What is left: a proxy that does not give the canary the configuration at all, which is then not judged, and is one that
-/// cannot be used, and a worker that is new.
-///
-/// What depends on the time is no reason to refuse either: a VM that comes back after a failure is new, and may find
-/// expired what the canary did not.
-enum Problem {
-    /// Every VM finds this, at any time.
-    Everywhere(String),
-    /// The proxy failed in this VM, or it is too early or too late.
-    Here(String),
-}
-
-impl From<String> for Problem {
-    fn from(problem: String) -> Self {
-        Self::Everywhere(problem)
-    }
-}
-
-const NO_POLICY: &str =
-    "there is neither a `plan` nor a `bundle` in it; put the output of `bartizan build --inline` there";
-
-/// What is to be in force, and what to call it.
-fn configure(size: usize) -> Result<(Active, String), Problem> {
-    if size == 0 {
-        return Err(Problem::Here(NO_POLICY.into()));
-    }
-    let bytes = host::buffer(Buffer::PluginConfiguration, size)
-        .map_err(|status| Problem::Here(format!("it cannot be read (status {})", status.0)))?;
-    let configuration: Configuration<'_> = serde_json::from_slice(&bytes).map_err(|e| {
-        format!("{e}; it is JSON with `settings` and `plan`, or `bundle` and `trust`, see `bartizan build --inline`")
-    })?;
-    // What is only wrong here and now is told last: the canary must not take what no VM can use.
-    let mut here = None;
-    let (plan, vouched) = policy(&configuration, &mut here)?;
-    let settings = configuration.settings;
-    let signatures = match settings.signatures {
-        SignatureSetting::Wasm => Signatures::Wasm,
-        SignatureSetting::Auto | SignatureSetting::Host if self_test::passes() => Signatures::Host,
-        SignatureSetting::Auto => Signatures::Wasm,
-        SignatureSetting::Host => {
-            let problem = "settings.signatures: the proxy's `verify_signature` is missing or failed its self-test; \
-                           set `auto` to fall back to the filter's own";
-            // A function that is missing is missing everywhere; what else it answers may be otherwise elsewhere.
-            if matches!(host::foreign("verify_signature", &[]), Err(Status::NOT_FOUND)) {
-                return Err(Problem::Everywhere(problem.into()));
-            }
-            here.get_or_insert_with(|| problem.to_owned());
-            Signatures::Wasm
-        }
-    };
-    let secret = |name: &str| std::env::var(name).ok().map(String::into_bytes);
-    // With a made-up seed the plan is judged and never put in force.
-    let seed = seed();
-    let surroundings = Surroundings {
-        secret: &secret,
-        seed: seed.as_ref().copied().unwrap_or_default(),
-        peer_appended: settings.peer_appended,
-    };
-    let engine = Engine::load(plan, &surroundings).map_err(|e| format!("plan: {e}"))?;
-    if let Some(problem) = here.or(seed.err()) {
-        return Err(Problem::Here(problem));
-    }
-    let policy = format!("bundle `{}` revision {}{vouched}", engine.name(), engine.revision());
-    Ok((Active { engine: RefCell::new(engine), hold_headers: settings.hold_headers, signatures }, policy))
-}
-
-/// The plan, and who vouches for it. What is wrong with it only here and now is put into `here`.
-fn policy(configuration: &Configuration<'_>, here: &mut Option<String>) -> Result<(Plan, String), Problem> {
-    match (configuration.plan, configuration.bundle, &configuration.trust) {
-        (Some(plan), None, None) => {
-            let plan = Plan::parse(plan.get().as_bytes()).map_err(|e| format!("plan: {e}"))?;
-            Ok((plan, String::new()))
-        }
-        (None, Some(bundle), Some(trust)) => {
-            let trust = Trust::load(trust).map_err(|e| format!("trust: {e}"))?;
-            let told = |refused: envelope::Refused| format!("bundle: {refused}; {}", refused.kind.remedy());
-            // Nothing is in force that it must follow: an operator who writes another configuration may go back.
-            let vouched = envelope::vouch(bundle.get().as_bytes(), &trust, None).map_err(told)?;
-            *here = match host::now() {
-                Ok(nanoseconds) => vouched.in_time(nanoseconds / 1_000_000_000).map_err(told).err(),
-                Err(status) => Some(format!("the time cannot be read (status {})", status.0)),
-            };
-            let (plan, signers) = vouched.into_parts();
-            Ok((plan, format!(", signed by {},", signers.join(" and "))))
-        }
-        (None, None, None) => Err(Problem::Here(NO_POLICY.into())),
-        (Some(_), Some(_), _) => Err("`plan` and `bundle` are both there; give one of them".to_owned())?,
-        (None, Some(_), None) => {
-            Err("`bundle` is there without `trust`; say in `trust` whose signatures count".to_owned())?
-        }
-        (_, None, Some(_)) => {
-            Err("`trust` is there without `bundle`; a plan is not signed, put the artifact into `bundle`"
-                .to_owned())?
-        }
-    }
-}
-
-/// The seed all workers share. Whoever comes first makes it up: creating a slot is atomic, and who loses
-/// the race reads what the winner wrote.
-fn seed() -> Result<[u64; 2], String> {
-    let mut proxy = Proxy::new(Signatures::Wasm);
-    let mut bytes = Vec::new();
-    for _ in 0..3 {
-        match proxy.load(SEED_SLOT, &mut bytes) {
-            Loaded::Present(_) => {
-                let halves: Vec<u64> =
-                    bytes.chunks_exact(8).filter_map(|c| c.try_into().ok()).map(u64::from_le_bytes).collect();
-                return <[u64; 2]>::try_from(halves).map_err(|_| "the shared seed is not one".into());
-            }
-            Loaded::Absent => {
-                // The standard library keys its hashers from the host's random numbers.
-                let fresh: Vec<u8> =
-                    (0..2).flat_map(|_| RandomState::new().build_hasher().finish().to_le_bytes()).collect();
-                if proxy.store(SEED_SLOT, &fresh, None) == Stored::Failed {
-                    break;
-                }
-            }
-            Loaded::Failed => break,
-        }
-    }
-    Err("the proxy's shared data cannot be used; give the plugin's `vm_config` a `vm_id`".into())
 }

@@ -17,6 +17,16 @@ pub(crate) enum Signatures {
     Wasm,
 }
 
+impl Signatures {
+    /// For people.
+    pub(crate) const fn by(self) -> &'static str {
+        match self {
+            Self::Host => "the proxy",
+            Self::Wasm => "the filter",
+        }
+    }
+}
+
 /// Checks a signature. `None` if the host cannot tell.
 pub(crate) fn verify(digest: Digest, spki_der: &[u8], signature: &[u8], message: &[u8]) -> Option<bool> {
     let hash: &[u8] = match digest {

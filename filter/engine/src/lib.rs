@@ -9,6 +9,7 @@
 pub mod authentication;
 pub mod authorization;
 mod bytes;
+pub mod delivery;
 pub mod envelope;
 pub mod headers;
 pub mod host;

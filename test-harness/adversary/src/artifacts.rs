@@ -31,14 +31,19 @@ enum End {
 }
 
 /// Keys, and what was signed with them.
-struct Signed {
-    keys: Vec<SigningKey>,
-    payload: Vec<u8>,
+pub(crate) struct Signed {
+    pub(crate) keys: Vec<SigningKey>,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Signed {
     fn new(name: &str, release: &str) -> Result<Self> {
-        let compiled = compile_str(&format!("{}{release}", bundle(name)));
+        Self::text(&format!("{}{release}", bundle(name)))
+    }
+
+    /// What this bundle comes to.
+    pub(crate) fn text(bundle: &str) -> Result<Self> {
+        let compiled = compile_str(bundle);
         let payload = artifact::payload(&compiled, None, None).map_err(anyhow::Error::msg)?;
         let keys = [SigningKey::ed25519([1; 32]), SigningKey::p256([1; 32]), SigningKey::p256([2; 32])];
         let keys = keys.into_iter().collect::<Result<_, _>>().map_err(anyhow::Error::msg)?;
@@ -57,7 +62,7 @@ impl Signed {
     }
 
     /// An artifact, signed by these keys.
-    fn artifact(&self, payload: &[u8], signers: &[usize]) -> Result<Value> {
+    pub(crate) fn artifact(&self, payload: &[u8], signers: &[usize]) -> Result<Value> {
         let message = [preamble(PAYLOAD_TYPE, payload).as_bytes(), payload].concat();
         let mut signatures = Vec::new();
         for &number in signers {
@@ -69,7 +74,7 @@ impl Signed {
     }
 
     /// A trust in these keys.
-    fn trust(&self, keys: &[usize], threshold: usize) -> Result<Value> {
+    pub(crate) fn trust(&self, keys: &[usize], threshold: usize) -> Result<Value> {
         let mut trusted = Vec::new();
         for &number in keys {
             let key = self.key(number)?.public().map_err(anyhow::Error::msg)?;

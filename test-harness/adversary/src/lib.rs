@@ -9,6 +9,7 @@
 //! would have to pass or fail for no reason of its own. `make test` and `make e2e` build the module and then run it.
 
 pub mod artifacts;
+pub mod delivery;
 pub mod disconnects;
 pub mod faults;
 pub mod kinds;

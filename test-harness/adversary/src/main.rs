@@ -9,7 +9,7 @@ use bartizan_adversary::faults::{self, Setup};
 use bartizan_adversary::kinds::Kind;
 use bartizan_adversary::races::{self, Races};
 use bartizan_adversary::{
-    artifacts, disconnects, kinds, load, memory, module, policy, reloads, start, traps, updates,
+    artifacts, delivery, disconnects, kinds, load, memory, module, policy, reloads, start, traps, updates,
 };
 use bartizan_host::{Module, Status};
 use clap::{Parser, Subcommand};
@@ -50,6 +50,8 @@ enum Command {
     Updates,
     /// Signed artifacts, good and bad, in an update and at the start.
     Artifacts,
+    /// Bundles that are followed: bad answers, spoilt shared data, failing host calls, workers that vanish.
+    Delivery,
     /// Clients and upstreams go away between any two frames.
     Disconnects {
         /// How many streams.
@@ -124,6 +126,7 @@ fn execute(command: Command) -> Result<()> {
         }
         Command::Updates => update(&module, &Status::ALL),
         Command::Artifacts => sign(&module),
+        Command::Delivery => deliver(&module),
         Command::Disconnects { streams } => disconnect(&module, streams),
         Command::Reloads { updates, seed } => {
             reload(&module, usize::try_from(updates)?, seed)?;
@@ -138,6 +141,7 @@ fn execute(command: Command) -> Result<()> {
             drawn_faults(&module, 0..3_000)?;
             update(&module, &[Status::NotFound, Status::InternalFailure])?;
             sign(&module)?;
+            deliver(&module)?;
             disconnect(&module, 10_000)?;
             reload(&module, 1_000, 1)?;
             trap(&module, 20)?;
@@ -150,6 +154,7 @@ fn execute(command: Command) -> Result<()> {
             drawn_faults(&module, 0..20_000)?;
             update(&module, &Status::ALL)?;
             sign(&module)?;
+            deliver(&module)?;
             disconnect(&module, 20_000)?;
             reload(&module, 2_000, 1)?;
             trap(&module, 100)?;
@@ -166,6 +171,12 @@ fn starts(module: &Module) -> Result<()> {
 fn sign(module: &Module) -> Result<()> {
     let started = Instant::now();
     println!("{}, in {}", artifacts::run(module)?, since(started));
+    Ok(())
+}
+
+fn deliver(module: &Module) -> Result<()> {
+    let started = Instant::now();
+    println!("{}, in {}", delivery::run(module)?.line(), since(started));
     Ok(())
 }
 

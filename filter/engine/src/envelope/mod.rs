@@ -66,6 +66,12 @@ impl Admitted {
         &self.signers
     }
 
+    /// The plan, to be loaded.
+    #[must_use]
+    pub fn into_plan(self) -> Plan {
+        self.plan
+    }
+
     /// Loads the plan.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ Examples:
   bartizan reasons --format json | jq '.[] | select(.status == 401)'
   bartizan reasons --format markdown > docs/reasons.md
   bartizan reasons --artifacts                 why bundles are refused, instead of requests
+  bartizan reasons --delivery                  why a bundle source gives none
 
 Exit codes: 0 done; 2 usage; 3 cannot write";
 
@@ -28,6 +29,9 @@ pub(crate) struct Reasons {
     /// The reasons for which filters refuse artifacts, instead of requests.
     #[arg(long)]
     artifacts: bool,
+    /// The reasons for which a bundle source gives filters nothing that they can use.
+    #[arg(long, conflicts_with = "artifacts")]
+    delivery: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -41,13 +45,18 @@ enum Table {
 }
 
 pub(crate) fn run(reasons: &Reasons, screen: &Screen) -> Result<Outcome, Failure> {
-    match (reasons.format, reasons.artifacts) {
-        (Table::Text, false) => screen.out(&text())?,
-        (Table::Json, false) => screen.json(&json())?,
-        (Table::Markdown, false) => screen.out(&markdown())?,
-        (Table::Text, true) => screen.out(&refusals::text())?,
-        (Table::Json, true) => screen.json(&refusals::json())?,
-        (Table::Markdown, true) => screen.out(&refusals::markdown())?,
+    let rows = match (reasons.artifacts, reasons.delivery) {
+        (true, _) => Some(refusals::artifacts()),
+        (_, true) => Some(refusals::delivery()),
+        _ => None,
+    };
+    match (reasons.format, rows) {
+        (Table::Text, None) => screen.out(&text())?,
+        (Table::Json, None) => screen.json(&json())?,
+        (Table::Markdown, None) => screen.out(&markdown())?,
+        (Table::Text, Some(rows)) => screen.out(&refusals::text(&rows))?,
+        (Table::Json, Some(rows)) => screen.json(&refusals::json(&rows))?,
+        (Table::Markdown, Some(rows)) => screen.out(&refusals::markdown(&rows))?,
     }
     Ok(Outcome::Fine)
 }

@@ -1,0 +1,363 @@
+//! What workers share, and how it is written down.
+//!
+//! Whoever reads a record gets it from shared data, which other workers, older releases and other modules of the same
+//! `vm_id` may have written: what cannot be read counts as absent, and nothing in it is believed that matters.
+
+use serde::{Deserialize, Serialize};
+
+use crate::envelope::Current;
+use crate::envelope::key::hex;
+use crate::host::{Host, Loaded, Stored};
+
+/// The version of these records.
+const VERSION: u32 = 1;
+
+/// The longest record that is read.
+const LONGEST: usize = 8 * 1024;
+
+/// A bundle that is or was in force, for comparison.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// Its name.
+    pub name: String,
+    /// Its revision.
+    pub revision: u64,
+    /// The SHA-256 of its payload.
+    pub digest: Digest,
+}
+
+impl Mark {
+    /// The same, for the envelope's checks.
+    #[must_use]
+    pub fn current(&self) -> Current<'_> {
+        Current { name: &self.name, revision: self.revision, digest: self.digest.0 }
+    }
+}
+
+/// A SHA-256, in hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest(pub [u8; 32]);
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        hex(&digest.0)
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const WRONG: &str = "not 64 hexadecimal digits";
+        let digit = |b: u8| match b {
+            b'0'..=b'9' => Ok(b - b'0'),
+            b'a'..=b'f' => Ok(b - b'a' + 10),
+            _ => Err(WRONG),
+        };
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(WRONG);
+        }
+        let bytes = pairs.iter().map(|[high, low]| Ok(digit(*high)? << 4 | digit(*low)?));
+        let bytes: Vec<u8> = bytes.collect::<Result<_, Self::Error>>()?;
+        bytes.try_into().map(Self).map_err(|_| WRONG)
+    }
+}
+
+/// What was accepted last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepted {
+    /// What it is.
+    pub mark: Mark,
+    /// The SHA-256 of the artifact as it came.
+    pub bytes: Digest,
+    /// In which of the two slots the artifact lies.
+    pub second: bool,
+    /// What the server calls it: an entity tag, or the digest of a manifest.
+    pub tag: Option<String>,
+}
+
+/// How following goes, for all workers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    version: u32,
+    /// What was accepted last.
+    pub accepted: Option<Accepted>,
+    /// When to ask again, in milliseconds since 1970.
+    pub next: u64,
+    /// When a poll was good, in seconds since 1970.
+    pub succeeded: Option<u64>,
+    /// How many polls in a row the server was in trouble.
+    pub troubles: u32,
+    /// The code of what went wrong in the last poll.
+    pub wrong: Option<String>,
+}
+
+/// Who asks just now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    version: u32,
+    /// Until when, in milliseconds since 1970.
+    pub until: u64,
+    /// The number that whoever asks has drawn.
+    pub holder: u64,
+}
+
+impl Lease {
+    /// A lease.
+    #[must_use]
+    pub const fn new(until: u64, holder: u64) -> Self {
+        Self { version: VERSION, until, holder }
+    }
+}
+
+/// A record, and the version to write it over; nothing, if there is none yet.
+pub type Found<T> = (Option<T>, Option<u32>);
+
+/// The proxy did not do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Broken;
+
+trait Versioned {
+    fn version(&mut self) -> &mut u32;
+}
+
+impl Versioned for State {
+    fn version(&mut self) -> &mut u32 {
+        &mut self.version
+    }
+}
+
+impl Versioned for Lease {
+    fn version(&mut self) -> &mut u32 {
+        &mut self.version
+    }
+}
+
+/// The slots of one source.
+#[derive(Debug, Clone)]
+pub struct Slots {
+    lease: String,
+    state: String,
+    bytes: [String; 2],
+    floor: String,
+}
+
+impl Slots {
+    /// The slots for a source under a trust. What may never be rolled back is remembered for the source alone, for
+    /// a change of keys must not make one forget it.
+    #[must_use]
+    pub fn new(source: &[u8; 32], trust: &[u8]) -> Self {
+        let id = hex(&crate::envelope::key::sha256(&[source.as_slice(), trust].concat()));
+        let id: String = id.chars().take(32).collect();
+        let source: String = hex(source).chars().take(32).collect();
+        Self {
+            lease: format!("follow.{id}.lease"),
+            state: format!("follow.{id}.state"),
+            bytes: [format!("follow.{id}.bytes.0"), format!("follow.{id}.bytes.1")],
+            floor: format!("follow.{source}.floor"),
+        }
+    }
+
+    /// Who asks just now.
+    ///
+    /// # Errors
+    /// When the proxy does not say.
+    pub fn lease(&self, host: &mut dyn Host) -> Result<Found<Lease>, Broken> {
+        Ok(versioned(read(host, &self.lease)?))
+    }
+
+    /// Replaces the lease; `false` if somebody else was faster.
+    ///
+    /// # Errors
+    /// When the proxy does not do it.
+    pub fn set_lease(&self, host: &mut dyn Host, lease: &Lease, over: Option<u32>) -> Result<bool, Broken> {
+        write(host, &self.lease, lease, over)
+    }
+
+    /// How following goes.
+    ///
+    /// # Errors
+    /// When the proxy does not say.
+    pub fn state(&self, host: &mut dyn Host) -> Result<Found<State>, Broken> {
+        Ok(versioned(read(host, &self.state)?))
+    }
+
+    /// Replaces the state; `false` if somebody else was faster.
+    ///
+    /// # Errors
+    /// When the proxy does not do it.
+    pub fn set_state(
+        &self,
+        host: &mut dyn Host,
+        mut state: State,
+        over: Option<u32>,
+    ) -> Result<bool, Broken> {
+        state.version = VERSION;
+        write(host, &self.state, &state, over)
+    }
+
+    /// The newest bundle that was ever accepted from the source.
+    ///
+    /// # Errors
+    /// When the proxy does not say.
+    pub fn floor(&self, host: &mut dyn Host) -> Result<Found<Mark>, Broken> {
+        read(host, &self.floor)
+    }
+
+    /// Replaces the newest bundle that was ever accepted; `false` if somebody else was faster.
+    ///
+    /// # Errors
+    /// When the proxy does not do it.
+    pub fn set_floor(&self, host: &mut dyn Host, mark: &Mark, over: Option<u32>) -> Result<bool, Broken> {
+        write(host, &self.floor, mark, over)
+    }
+
+    /// An artifact.
+    ///
+    /// # Errors
+    /// When the proxy does not give it.
+    pub fn bytes(&self, host: &mut dyn Host, second: bool) -> Result<Found<Vec<u8>>, Broken> {
+        let [one, two] = &self.bytes;
+        let mut bytes = Vec::new();
+        match host.load(if second { two } else { one }, &mut bytes) {
+            Loaded::Present(version) => Ok((Some(bytes), Some(version))),
+            Loaded::Absent => Ok((None, None)),
+            Loaded::Failed => Err(Broken),
+        }
+    }
+
+    /// Replaces an artifact; `false` if somebody else was faster.
+    ///
+    /// # Errors
+    /// When the proxy does not do it.
+    pub fn set_bytes(
+        &self,
+        host: &mut dyn Host,
+        second: bool,
+        bytes: &[u8],
+        over: Option<u32>,
+    ) -> Result<bool, Broken> {
+        let [one, two] = &self.bytes;
+        stored(host.store(if second { two } else { one }, bytes, over))
+    }
+}
+
+/// A record of another version is none.
+fn versioned<T: Versioned>((mut record, version): Found<T>) -> Found<T> {
+    if record.as_mut().is_some_and(|record| *record.version() != VERSION) {
+        record = None;
+    }
+    (record, version)
+}
+
+fn read<T: for<'de> Deserialize<'de>>(host: &mut dyn Host, slot: &str) -> Result<Found<T>, Broken> {
+    let mut bytes = Vec::new();
+    match host.load(slot, &mut bytes) {
+        Loaded::Present(version) => {
+            let record = Some(&bytes).filter(|bytes| bytes.len() <= LONGEST);
+            Ok((record.and_then(|bytes| serde_json::from_slice(bytes).ok()), Some(version)))
+        }
+        Loaded::Absent => Ok((None, None)),
+        Loaded::Failed => Err(Broken),
+    }
+}
+
+fn write<T: Serialize>(
+    host: &mut dyn Host,
+    slot: &str,
+    record: &T,
+    over: Option<u32>,
+) -> Result<bool, Broken> {
+    let bytes = serde_json::to_vec(record).map_err(|_| Broken)?;
+    stored(host.store(slot, &bytes, over))
+}
+
+const fn stored(stored: Stored) -> Result<bool, Broken> {
+    match stored {
+        Stored::Yes => Ok(true),
+        Stored::Conflict => Ok(false),
+        Stored::Failed => Err(Broken),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::testing::TestHost;
+    use proptest::prelude::*;
+
+    fn state(revision: u64, tag: Option<String>) -> State {
+        let mark = Mark { name: "edge".into(), revision, digest: Digest([7; 32]) };
+        let accepted = Some(Accepted { mark, bytes: Digest([9; 32]), second: true, tag });
+        State {
+            accepted,
+            next: 5,
+            succeeded: Some(6),
+            troubles: 7,
+            wrong: Some("x".into()),
+            ..State::default()
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_only_over_what_was_read() {
+        let (mut host, slots) = (TestHost::default(), Slots::new(&[1; 32], b"trust"));
+        assert_eq!(slots.state(&mut host), Ok((None, None)));
+        assert_eq!(slots.set_state(&mut host, state(1, None), None), Ok(true));
+        assert_eq!(slots.set_state(&mut host, state(2, None), None), Ok(false));
+        let (found, version) = slots.state(&mut host).unwrap();
+        assert_eq!(found.map(|state| state.accepted), Some(state(1, None).accepted));
+        assert_eq!(slots.set_state(&mut host, state(3, Some("\"a\"".into())), version), Ok(true));
+        assert_eq!(slots.set_state(&mut host, state(4, None), version), Ok(false));
+        assert_eq!(slots.set_bytes(&mut host, false, b"a", None), Ok(true));
+        assert_eq!(slots.bytes(&mut host, true), Ok((None, None)));
+        assert_eq!(slots.bytes(&mut host, false).unwrap().0.as_deref(), Some(b"a".as_slice()));
+        host.broken = true;
+        assert_eq!(slots.state(&mut host), Err(Broken));
+        assert_eq!(slots.set_state(&mut host, state(5, None), version), Err(Broken));
+    }
+
+    #[test]
+    fn two_sources_and_two_trusts_share_nothing_but_what_they_should() {
+        let [one, two, three] = [([1; 32], b"a"), ([1; 32], b"b"), ([2; 32], b"a")]
+            .map(|(source, trust)| Slots::new(&source, trust));
+        assert!(one.state != two.state && one.state != three.state && two.state != three.state);
+        assert!(one.floor == two.floor && one.floor != three.floor);
+    }
+
+    #[test]
+    fn a_record_of_another_version_is_none() {
+        let (mut host, slots) = (TestHost::default(), Slots::new(&[1; 32], b"trust"));
+        let mut later = serde_json::to_value(state(1, None)).unwrap();
+        later["version"] = (VERSION + 1).into();
+        host.store(&slots.state, later.to_string().as_bytes(), None);
+        let (found, version) = slots.state(&mut host).unwrap();
+        assert!(found.is_none() && version.is_some(), "it can be written over");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_record_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let (mut host, slots) = (TestHost::default(), Slots::new(&[1; 32], b""));
+            host.store(&slots.state, &bytes, None);
+            host.store(&slots.lease, &bytes, None);
+            host.store(&slots.floor, &bytes, None);
+            prop_assert!(slots.state(&mut host).is_ok_and(|(_, version)| version.is_some()));
+            prop_assert!(slots.lease(&mut host).is_ok() && slots.floor(&mut host).is_ok());
+        }
+
+        #[test]
+        fn digests_are_read_as_they_are_written(bytes: [u8; 32], text in "[0-9a-fA-F]{62,66}") {
+            prop_assert_eq!(Digest::try_from(String::from(Digest(bytes))), Ok(Digest(bytes)));
+            if let Ok(digest) = Digest::try_from(text.clone()) {
+                prop_assert_eq!(String::from(digest), text);
+            }
+        }
+    }
+}

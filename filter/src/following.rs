@@ -1,0 +1,296 @@
+//! A worker that follows a bundle source: asks, loads, and puts in force.
+
+use std::rc::Rc;
+
+use bartizan_engine::delivery::follower::Request;
+use bartizan_engine::delivery::record::{Mark, State};
+use bartizan_engine::delivery::{Failure, Fault, Follower, InForce, Outcome};
+use bartizan_engine::envelope::Vouched;
+
+use crate::config::BeforeFirst;
+use crate::configure::Deployment;
+use crate::host::{self, Buffer, Level, Map};
+use crate::metrics::{Event, Gauge, Metrics};
+use crate::proxy::Proxy;
+use crate::root::Active;
+use crate::signature::Signatures;
+
+/// How often each worker looks whether there is something new, in milliseconds.
+pub(crate) const TICK: u32 = 500;
+
+/// What new requests are judged by.
+#[derive(Clone)]
+pub(crate) enum Serving {
+    /// A policy.
+    Policy(Rc<Active>),
+    /// None: every request is refused.
+    Closed,
+    /// None yet, and the operator wants requests to go through until there is one.
+    Open,
+}
+
+/// A bundle and what it says of itself.
+struct Bundle {
+    active: Rc<Active>,
+    about: InForce,
+}
+
+/// See the module.
+pub(crate) struct Following {
+    follower: Follower,
+    deployment: Deployment,
+    metrics: Rc<Metrics>,
+    bundle: Option<Bundle>,
+    /// Requests go through until a bundle was in force anywhere.
+    open: bool,
+    expired: bool,
+    /// The code of what was last told about a bundle that another worker has accepted and this one could not take.
+    told: Option<&'static str>,
+}
+
+/// A bundle that was loaded, and who vouches for it.
+struct Loaded {
+    bundle: Bundle,
+    signers: String,
+}
+
+/// Time, in milliseconds since 1970.
+fn now() -> Option<u64> {
+    host::now().ok().map(|nanoseconds| nanoseconds / 1_000_000)
+}
+
+/// Envoy, for shared data only.
+fn shared() -> Proxy {
+    Proxy::new(Signatures::Wasm)
+}
+
+impl Following {
+    pub(crate) fn new(
+        follower: Follower,
+        deployment: Deployment,
+        metrics: Rc<Metrics>,
+        bootstrap: Option<(Rc<Active>, InForce)>,
+        before_first: BeforeFirst,
+    ) -> Self {
+        metrics.define_following();
+        let bundle = bootstrap.map(|(active, about)| Bundle { active, about });
+        let open = bundle.is_none() && before_first == BeforeFirst::Allow;
+        Self { follower, deployment, metrics, bundle, open, expired: false, told: None }
+    }
+
+    /// Puts in force what another worker has accepted before: a VM that comes back, or a new configuration, does not go back
+    /// to the bundle it was configured with.
+    pub(crate) fn resume(&mut self) {
+        let Some(now) = now() else { return self.close() };
+        let (picked, ever) = self.follower.resume(&mut shared(), now, self.bundle.as_ref().map(mark));
+        if ever {
+            self.close();
+        }
+        self.take(picked);
+        self.judge_time(now / 1_000);
+    }
+
+    /// What requests are judged by from now on.
+    pub(crate) fn serving(&self) -> Serving {
+        match &self.bundle {
+            Some(bundle) if self.expired && bundle.about.refuse_when_expired => Serving::Closed,
+            Some(bundle) => Serving::Policy(bundle.active.clone()),
+            None if self.open => Serving::Open,
+            None => Serving::Closed,
+        }
+    }
+
+    /// From now on no request goes through without a policy.
+    fn close(&mut self) {
+        self.open = false;
+    }
+
+    /// What is done twice a second. `shows` says whether to show it in metrics.
+    pub(crate) fn tick(&mut self, shows: bool) {
+        let Some(now) = now() else { return };
+        let tick = self.follower.tick(&mut shared(), now, self.bundle.as_ref().map(mark));
+        let state = tick.state.unwrap_or_default();
+        if state.accepted.is_some() {
+            self.close();
+        }
+        self.take(tick.picked);
+        self.judge_time(now / 1_000);
+        if shows {
+            self.show(&state, now / 1_000);
+        }
+        if let Some(request) = tick.ask {
+            self.metrics.count(Event::Poll);
+            self.send(&request, now);
+        }
+    }
+
+    fn show(&self, state: &State, now: u64) {
+        if let Some(bundle) = &self.bundle {
+            self.metrics.show(Gauge::Revision, bundle.about.mark.revision);
+        }
+        self.metrics.show(Gauge::Expired, u64::from(self.expired));
+        if let Some(succeeded) = state.succeeded {
+            self.metrics.show(Gauge::LastSuccess, succeeded);
+            self.metrics.show(Gauge::AgeSeconds, now.saturating_sub(succeeded));
+        }
+    }
+
+    /// An expired bundle stays in force or refuses everything, as it says itself. The clock is looked at here, so that
+    /// requests need not.
+    fn judge_time(&mut self, now: u64) {
+        let Some(Bundle { about, .. }) = &self.bundle else {
+            self.expired = false;
+            return;
+        };
+        let expired = about.expires.is_some_and(|expires| now >= expires);
+        if expired && !self.expired {
+            let what =
+                if about.refuse_when_expired { "every request is refused" } else { "it stays in force" };
+            let text =
+                format!("bartizan: {} has expired; {what} until there is a newer one", name(&about.mark));
+            host::log(Level::Error, &text);
+        }
+        self.expired = expired;
+    }
+
+    /// Takes over what another worker has accepted.
+    fn take(&mut self, picked: Option<Result<Vouched, Failure>>) {
+        let loaded = match picked {
+            None => return,
+            Some(Ok(vouched)) => {
+                self.load(vouched).map_err(|problem| Failure::new(Fault::DoesNotLoad, problem))
+            }
+            Some(Err(failure)) => Err(failure),
+        };
+        match loaded {
+            Ok(loaded) => self.put_in_force(loaded),
+            Err(failure) => {
+                if self.told != Some(failure.kind.code()) {
+                    self.told = Some(failure.kind.code());
+                    let remedy = failure.kind.remedy();
+                    let text = format!(
+                        "bartizan: a bundle that another worker has accepted cannot be taken over: {failure}; {remedy}; {}",
+                        self.what_stays()
+                    );
+                    host::log(Level::Error, &text);
+                }
+                self.metrics.count(Event::Refused(failure.kind));
+            }
+        }
+    }
+
+    fn load(&self, vouched: Vouched) -> Result<Loaded, String> {
+        let about = InForce::of(vouched.about(), vouched.digest());
+        let (plan, signers) = vouched.into_parts();
+        let active = Rc::new(self.deployment.load(plan)?);
+        Ok(Loaded { bundle: Bundle { active, about }, signers: signers.join(" and ") })
+    }
+
+    fn put_in_force(&mut self, loaded: Loaded) {
+        let Loaded { bundle, signers } = loaded;
+        let text = format!(
+            "bartizan: {} is in force, signed by {signers}, from {}",
+            name(&bundle.about.mark),
+            self.follower.source()
+        );
+        self.bundle = Some(bundle);
+        self.told = None;
+        self.close();
+        host::log(Level::Info, &text);
+    }
+
+    fn what_stays(&self) -> String {
+        match (&self.bundle, self.open) {
+            (Some(bundle), _) => format!("{} stays in force", name(&bundle.about.mark)),
+            (None, true) => "every request goes through until there is a bundle".to_owned(),
+            (None, false) => "every request is refused until there is a bundle".to_owned(),
+        }
+    }
+
+    fn send(&mut self, request: &Request, now: u64) {
+        let headers: Vec<(&str, &str)> =
+            request.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let timeout = u32::try_from(request.timeout).unwrap_or(u32::MAX);
+        match host::http_call(&request.cluster, &headers, timeout) {
+            Ok(token) => self.follower.sent(token),
+            Err(status) => {
+                let outcome = self.follower.not_sent(&mut shared(), now, status.0);
+                self.conclude(outcome, now);
+            }
+        }
+    }
+
+    /// The answer of a call. `whole` is false if the connection broke.
+    pub(crate) fn answered(&mut self, token: u32, whole: bool, size: usize) {
+        // Without a time nothing can be judged; the poll runs out, and there is another.
+        let Some(now) = now() else { return };
+        let map = if whole { host::header_map(Map::CallResponse).unwrap_or_default() } else { Vec::new() };
+        let headers = host::pairs(&map).unwrap_or_default();
+        let mine = self.bundle.as_ref().map(|bundle| bundle.about.mark.clone());
+        let deployment = &self.deployment;
+        let outcome = self.follower.answered(
+            &mut shared(),
+            now,
+            mine.as_ref(),
+            token,
+            &headers,
+            size,
+            &mut || host::buffer(Buffer::CallResponseBody, size).ok(),
+            &mut |admitted| {
+                let about = InForce::of(admitted.about(), admitted.digest());
+                let signers = admitted.signers().join(" and ");
+                let active = Rc::new(deployment.load(admitted.into_plan())?);
+                Ok(Loaded { bundle: Bundle { active, about }, signers })
+            },
+        );
+        self.conclude(outcome, now);
+        self.judge_time(now / 1_000);
+    }
+
+    fn conclude(&mut self, outcome: Outcome<Loaded>, now: u64) {
+        let again = match outcome {
+            Outcome::Ignored => false,
+            Outcome::Ask(request) => {
+                self.send(&request, now);
+                false
+            }
+            Outcome::Unchanged { again } => again,
+            Outcome::Changed { loaded, again } => {
+                self.metrics.count(Event::Change);
+                self.put_in_force(loaded);
+                again
+            }
+            Outcome::Failed { failure, news } => {
+                self.metrics.count(Event::Refused(failure.kind));
+                if news {
+                    let remedy = failure.kind.remedy();
+                    let stays = self.what_stays();
+                    let text =
+                        format!("bartizan: the bundle source answered with {failure}; {remedy}; {stays}");
+                    host::log(Level::Error, &text);
+                }
+                false
+            }
+        };
+        if again {
+            host::log(Level::Info, "bartizan: the bundle source answers again");
+        }
+    }
+}
+
+/// Others need not wait until a lease has run out that nobody has any more.
+impl Drop for Following {
+    fn drop(&mut self) {
+        if self.follower.is_asking() {
+            self.follower.release(&mut shared());
+        }
+    }
+}
+
+fn mark(bundle: &Bundle) -> &Mark {
+    &bundle.about.mark
+}
+
+fn name(mark: &Mark) -> String {
+    format!("bundle `{}` revision {}", mark.name, mark.revision)
+}
