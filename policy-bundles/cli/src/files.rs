@@ -1,7 +1,7 @@
 //! Files that commands read and write: with a bound, and in one step.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -41,10 +41,21 @@ pub(crate) fn read_key(path: &Path) -> Result<String, Failure> {
 
 /// Writes a file in one step: whoever reads it sees the old one or the new one, and never half of one.
 pub(crate) fn write(target: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    replace(target, bytes, None)
+}
+
+/// Writes a file that is there in one step. Who may read and write it stays as it was.
+pub(crate) fn rewrite(target: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let permissions = target.metadata().map_err(|error| Failure::at(target, &error))?.permissions();
+    replace(target, bytes, Some(permissions))
+}
+
+fn replace(target: &Path, bytes: &[u8], permissions: Option<Permissions>) -> Result<(), Failure> {
     let name = target.file_name().ok_or_else(|| Failure::new(format!("{} is not a file", shown(target))))?;
     let (temporary, mut file) = beside(target, name).map_err(|error| Failure::at(target, &error))?;
     let written = file
         .write_all(bytes)
+        .and_then(|()| permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions)))
         .and_then(|()| file.sync_all())
         .and_then(|()| std::fs::rename(&temporary, target));
     written.map_err(|error| {

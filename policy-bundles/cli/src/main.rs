@@ -18,7 +18,7 @@ const AFTER_HELP: &str = "\
 Exit codes:
   0  done, nothing wrong
   1  something is wrong with the bundle, a case, the request or the artifact, and it was said what;
-     or two bundles differ (`diff`)
+     or two bundles differ (`diff`), or a file is not laid out (`fmt --check`)
   2  the command line is wrong, or there was nothing to run
   3  a file or directory could not be read or written
 
@@ -46,6 +46,7 @@ struct Cli {
 enum Command {
     Init(commands::init::Init),
     Check(commands::check::Check),
+    Fmt(commands::fmt::Fmt),
     Build(commands::build::Build),
     Keygen(commands::keygen::Keygen),
     Sign(commands::sign::Sign),
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Init(init) => commands::init::run(&init, &screen),
         Command::Check(check) => commands::check::run(&check, &screen),
+        Command::Fmt(fmt) => commands::fmt::run(&fmt, &screen),
         Command::Build(build) => commands::build::run(&build, &screen),
         Command::Keygen(keygen) => commands::keygen::run(&keygen, &screen),
         Command::Sign(sign) => commands::sign::run(&sign, &screen),

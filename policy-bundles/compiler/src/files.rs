@@ -20,6 +20,8 @@ enum Store {
 #[derive(Debug)]
 pub struct Files {
     store: Store,
+    /// Files that are taken for another text than they have.
+    instead: BTreeMap<String, Vec<u8>>,
     /// The directories of parts, by name. What lies in one is read as `parts/NAME/...`, wherever it lies.
     parts: BTreeMap<String, String>,
     read: BTreeMap<String, Result<String, FileProblem>>,
@@ -73,9 +75,17 @@ impl Files {
         Self::of(Store::Memory(files))
     }
 
+    /// The same files, but one with another text than it has.
+    #[must_use]
+    pub fn with(mut self, path: &str, text: &str) -> Self {
+        self.instead.insert(path.to_owned(), text.as_bytes().to_vec());
+        self
+    }
+
     fn of(store: Store) -> Self {
         Self {
             store,
+            instead: BTreeMap::new(),
             parts: BTreeMap::new(),
             read: BTreeMap::new(),
             texts: BTreeMap::new(),
@@ -126,6 +136,7 @@ impl Files {
     fn read_new(&mut self, path: &str, most: u64) -> Result<String, FileProblem> {
         let (part, inside) = self.place(path);
         let bytes = match &self.store {
+            _ if self.instead.contains_key(path) => Ok(self.instead.get(path).cloned().unwrap_or_default()),
             Store::Memory(files) => {
                 let key = part.map_or_else(|| path.to_owned(), |directory| format!("{directory}/{inside}"));
                 match files.get(&key) {

@@ -11,6 +11,8 @@
 //! 5. [`translate`]: what is written becomes what runs. Names are resolved, files are read, and everything
 //!    that a careful reviewer would refuse is refused.
 //!
+//! Aside from this way stands [`layout`], which lays out the text and knows nothing of what it means.
+//!
 //! No plan comes out if there was a single error. The same files give the same plan, byte for byte, and
 //! the same diagnostics in the same order.
 #![forbid(unsafe_code)]
@@ -20,6 +22,7 @@ pub mod assembly;
 pub mod canonical;
 pub mod diagnostic;
 pub mod files;
+pub mod layout;
 pub mod locate;
 pub mod render;
 pub mod schema;
@@ -99,6 +102,12 @@ impl Compiled {
 #[must_use]
 pub fn compile_dir(directory: &Path) -> Compiled {
     compile(Files::directory(directory))
+}
+
+/// Compiles the bundle in a directory as it would be with another `bundle.yaml`.
+#[must_use]
+pub fn compile_dir_with(directory: &Path, bundle: &str) -> Compiled {
+    compile(Files::directory(directory).with(BUNDLE_FILE, bundle))
 }
 
 /// Compiles a bundle from files in memory, by their paths relative to the bundle.

@@ -364,7 +364,7 @@ fn meaning(text: &str) -> Meaning {
 }
 
 /// The parser's messages, in words that help.
-fn explain(info: &str) -> (String, &'static str) {
+pub(crate) fn explain(info: &str) -> (String, &'static str) {
     let help = if info.contains("did not find expected key") || info.contains("block mapping") {
         "check the indentation of this line and the one above; siblings start in the same column"
     } else if info.contains("mapping values are not allowed") {

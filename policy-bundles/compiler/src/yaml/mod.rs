@@ -7,6 +7,7 @@
 mod load;
 mod node;
 
+pub(crate) use load::explain;
 pub use load::{load, load_file};
 pub(crate) use node::shorten;
 pub use node::{Cursor, Key, Meaning, Node, Scalar, Value};
