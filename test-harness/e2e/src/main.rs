@@ -25,7 +25,7 @@ Examples:
   bartizan-e2e cases --only telemetry     the cases whose name contains `telemetry`
   bartizan-e2e hostile --count 1000000    a million mutated requests
   bartizan-e2e burst --connections 128    a flood
-  bartizan-e2e bundles --only inline      signed bundles in the plugin configuration
+  bartizan-e2e bundles --only refusals    a table of bad bundles and bad bundle servers
 
 Exit status: 0 if all is as expected, 1 if not, 2 if the command line is wrong."
 )]
@@ -86,7 +86,7 @@ enum Command {
     Lifecycle,
     /// Give signed bundles to Envoy, good and bad, and ask every worker what it judges by.
     Bundles {
-        /// Only scenes whose name contains this text.
+        /// Only scenes whose name contains this text: inline, refusals, first, restart, poll, follow, oci.
         #[arg(long)]
         only: Option<String>,
     },

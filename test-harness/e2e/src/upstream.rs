@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::message::Headers;
@@ -75,6 +76,8 @@ struct Shared {
 struct Case {
     answer: Option<Answer>,
     seen: Vec<Record>,
+    /// Closed until the answers are released.
+    gate: Option<Arc<Semaphore>>,
 }
 
 impl Upstream {
@@ -104,7 +107,26 @@ impl Upstream {
 
     /// Lays down what the requests of a case are answered with, and begins to record them.
     pub fn expect(&self, case: &str, answer: Answer) {
-        self.shared.cases().insert(case.to_owned(), Case { answer: Some(answer), seen: Vec::new() });
+        self.shared.cases().insert(case.to_owned(), Case { answer: Some(answer), ..Case::default() });
+    }
+
+    /// Begins to record the requests of a case, and keeps the answers back, which are echoes, until they are released.
+    pub fn hold(&self, case: &str) {
+        let gate = Some(Arc::new(Semaphore::new(0)));
+        self.shared.cases().insert(case.to_owned(), Case { gate, ..Case::default() });
+    }
+
+    /// Lets the answers of a case go, those to come too.
+    pub fn release(&self, case: &str) {
+        if let Some(gate) = self.shared.cases().get(case).and_then(|case| case.gate.as_ref()) {
+            gate.close();
+        }
+    }
+
+    /// How many requests of a case have come.
+    #[must_use]
+    pub fn count(&self, case: &str) -> usize {
+        self.shared.cases().get(case).map_or(0, |case| case.seen.len())
     }
 
     /// Ends the record of a case and returns it: each request from the moment its head arrived.
@@ -156,14 +178,19 @@ async fn answer(
     let case = request.headers().get(CASE_HEADER).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let (head, body) = request.into_parts();
     let record = Arc::new(Mutex::new(begin(&head)));
-    let mut answer = None;
+    let (mut answer, mut gate) = (None, None);
     if let Some(name) = case
         && let Some(case) = shared.cases().get_mut(&name)
     {
         case.seen.push(Arc::clone(&record));
         answer.clone_from(&case.answer);
+        gate.clone_from(&case.gate);
     }
     read(body, &record).await;
+    if let Some(gate) = gate {
+        // Nobody adds permits: this ends when the gate is closed for good, which lets everybody pass.
+        let _ = gate.acquire().await;
+    }
     Ok(match answer {
         Some(answer) => reply(answer.status, &answer.headers, answer.body),
         None => echo(&locked(&record)),
@@ -292,6 +319,21 @@ mod tests {
         assert_eq!(response.header("server"), None);
         assert_eq!(upstream.take("7").len(), 1);
         assert!(upstream.take("7").is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_held_until_it_is_released() {
+        let upstream = Upstream::start().await.unwrap();
+        upstream.hold("7");
+        let (address, request) = (upstream.address(), Request::new("GET", "/x").header(CASE_HEADER, "7"));
+        let asking = tokio::spawn(async move { send(address, None, Protocol::Http1, &request).await });
+        while upstream.count("7") == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert!(!asking.is_finished());
+        upstream.release("7");
+        assert_eq!(asking.await.unwrap().unwrap().status, 200);
     }
 
     /// A request that breaks off is recorded as far as it came.

@@ -60,6 +60,16 @@ impl Crew {
         bail!("{TRIES} connections reached {} of the {} workers of `{prefix}`", members.len(), before.len())
     }
 
+    /// How many workers there are.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// The connections, each to another worker.
+    pub(crate) fn members(&mut self) -> impl Iterator<Item = (&String, &mut h1::Connection)> {
+        self.members.iter_mut()
+    }
+
     /// What each worker answers.
     pub(crate) async fn ask(&mut self, request: &Request) -> Result<Vec<Response>> {
         let mut answers = Vec::new();
@@ -74,6 +84,32 @@ impl Crew {
     /// The policy that each worker judges by, or the refusal: `r7`, or `503 no-policy`.
     pub(crate) async fn marks(&mut self) -> Result<Vec<String>> {
         Ok(self.ask(&Request::new("GET", "/open")).await?.iter().map(mark_of).collect())
+    }
+
+    /// Asks until every worker judges so, and returns how long it took. Until then each may judge as one of `until_then`.
+    pub(crate) async fn wait_for(
+        &mut self,
+        wanted: &str,
+        until_then: &[&str],
+        patience: Duration,
+    ) -> Result<Duration> {
+        let started = Instant::now();
+        loop {
+            let marks = self.marks().await?;
+            let strange = marks.iter().find(|mark| *mark != wanted && !until_then.contains(&mark.as_str()));
+            if let Some(strange) = strange {
+                bail!("a worker judges as `{strange}`; expected {until_then:?}, then `{wanted}`: {marks:?}");
+            }
+            let elapsed = started.elapsed();
+            if marks.iter().all(|mark| mark == wanted) {
+                return Ok(elapsed);
+            }
+            ensure!(
+                elapsed < patience,
+                "not every worker judges as `{wanted}` after {elapsed:.1?}: {marks:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 

@@ -21,19 +21,21 @@ pub(crate) struct Log {
 impl Log {
     /// The lines of the plugin of this name, from now on.
     pub(crate) fn from_now(envoy: &Envoy, plugin: &str) -> Result<Self> {
-        let mut log = Self { prefix: format!(" wasm log {plugin} "), seen: 0 };
+        let mut log = Self::from_start(plugin);
         log.seen = log.lines(envoy)?.len();
         Ok(log)
+    }
+
+    /// All the lines of the plugin of this name.
+    pub(crate) fn from_start(plugin: &str) -> Self {
+        // The root id, which is the same for all, stands before the name.
+        Self { prefix: format!(" wasm log bartizan {plugin}: "), seen: 0 }
     }
 
     /// What was said since.
     pub(crate) fn lines(&self, envoy: &Envoy) -> Result<Vec<String>> {
         let text = envoy.log()?;
-        let message = |line: &str| {
-            let (_, said) = line.split_once(&self.prefix)?;
-            // What is left of the prefix is other names, which have no colons here.
-            Some(said.split_once(": ")?.1.to_owned())
-        };
+        let message = |line: &str| Some(line.split_once(&self.prefix)?.1.to_owned());
         Ok(text.lines().filter_map(message).skip(self.seen).collect())
     }
 

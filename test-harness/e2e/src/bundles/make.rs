@@ -15,6 +15,9 @@ pub(crate) const NAME: &str = "edge";
 /// The header in which upstream and the client are told which policy judged.
 pub(crate) const MARK: &str = "x-policy";
 
+/// A secret that no Envoy of these scenes has.
+pub(crate) const MISSING_SECRET: &str = "BARTIZAN_E2E_NOT_THERE";
+
 /// One policy.
 #[derive(Debug, Clone)]
 pub(crate) struct Edition {
@@ -24,13 +27,15 @@ pub(crate) struct Edition {
     pub(crate) mark: String,
     /// Further lines of `bundle.yaml`.
     pub(crate) more: String,
+    /// A further route, as a line.
+    pub(crate) route: &'static str,
 }
 
 impl Edition {
     /// The policy of a revision, marked by it.
     pub(crate) fn new(revision: u64) -> Self {
         let mark = mark(revision);
-        Self { name: NAME, revision, mark, more: String::new() }
+        Self { name: NAME, revision, mark, more: String::new(), route: "" }
     }
 
     /// The same policy with another mark: one that must never be seen.
@@ -46,11 +51,11 @@ impl Edition {
     }
 
     fn compile(&self) -> Result<Compiled> {
-        let Self { name, revision, mark, more } = self;
+        let Self { name, revision, mark, more, route } = self;
         let bundle = format!(
             "apiVersion: bartizan/v1\nname: {name}\nrevision: {revision}\n{more}routes:\n\
              \x20 - {{path: /open, methods: [GET], access: public}}\n\
-             \x20 - {{path: /post, methods: [POST], access: public, body: {{max_size: 64KiB, json: {{schema: mark.json}}}}}}\n\
+             \x20 - {{path: /post, methods: [POST], access: public, body: {{max_size: 64KiB, json: {{schema: mark.json}}}}}}\n{route}\
              headers: {{request: {{set: {{{MARK}: {mark}}}}}, response: {{set: {{{MARK}: {mark}}}}}}}\n"
         );
         let schema = json!({
@@ -85,6 +90,8 @@ pub(crate) enum Signer {
     Elsewhere,
     /// Nobody knows this one.
     Stranger,
+    /// Nor this one.
+    OtherStranger,
 }
 
 /// The keys of a scene.
@@ -93,6 +100,7 @@ pub(crate) struct Maker {
     second: SigningKey,
     elsewhere: SigningKey,
     stranger: SigningKey,
+    other_stranger: SigningKey,
 }
 
 impl Maker {
@@ -102,6 +110,7 @@ impl Maker {
             second: SigningKey::generate(Algorithm::P256),
             elsewhere: SigningKey::generate(Algorithm::Ed25519),
             stranger: SigningKey::generate(Algorithm::Ed25519),
+            other_stranger: SigningKey::generate(Algorithm::P256),
         }
     }
 
@@ -111,6 +120,7 @@ impl Maker {
             Signer::Second => &self.second,
             Signer::Elsewhere => &self.elsewhere,
             Signer::Stranger => &self.stranger,
+            Signer::OtherStranger => &self.other_stranger,
         }
     }
 
@@ -134,16 +144,23 @@ impl Maker {
         artifact::envelope(payload, &signatures).map_err(Error::msg)
     }
 
-    /// The artifact of a policy, signed by the first key.
+    /// The artifact of a policy, signed by the first two keys.
     pub(crate) fn artifact(&self, edition: &Edition) -> Result<Vec<u8>> {
-        self.sign(&edition.payload()?, &[Signer::First])
+        self.sign(&edition.payload()?, &[Signer::First, Signer::Second])
+    }
+
+    /// The artifact of a policy that ends at a second since 1970.
+    pub(crate) fn expiring(&self, edition: &Edition, expires: u64) -> Result<Vec<u8>> {
+        let mut edition = edition.clone();
+        edition.more.push_str("expires: 2200-01-01T00:00:00Z\n");
+        self.altered(&edition, "\"expires\":7258118400", &format!("\"expires\":{expires}"))
     }
 
     /// The same with a text of the payload replaced before it is signed.
     pub(crate) fn altered(&self, edition: &Edition, from: &str, to: &str) -> Result<Vec<u8>> {
         let payload = String::from_utf8(edition.payload()?)?;
         ensure!(payload.contains(from), "the payload has no {from} any more");
-        self.sign(payload.replacen(from, to, 1).as_bytes(), &[Signer::First])
+        self.sign(payload.replacen(from, to, 1).as_bytes(), &[Signer::First, Signer::Second])
     }
 }
 

@@ -1,16 +1,29 @@
 //! Signed bundles in a real Envoy: in its configuration, and followed from servers good and bad.
 
 mod crew;
+mod first;
+mod follow;
 mod inline;
+mod load;
 mod log;
 mod make;
+mod oci;
+mod poll;
+mod refusals;
+mod registry;
+mod restart;
+mod rows;
+mod served;
+mod server;
+mod site;
+mod slow;
 
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
 /// The scenes, in the order in which they run.
-const SCENES: [&str; 1] = ["inline"];
+const SCENES: [&str; 7] = ["inline", "refusals", "first", "restart", "poll", "follow", "oci"];
 
 /// Runs the scenes whose names contain a text, all without one, and prints what came of them.
 ///
@@ -24,6 +37,12 @@ pub async fn bundles(only: Option<&str>) -> Result<()> {
         let started = Instant::now();
         let told = match name {
             "inline" => inline::inline().await,
+            "refusals" => refusals::refusals().await,
+            "first" => first::first().await,
+            "restart" => restart::restart().await,
+            "poll" => poll::poll().await,
+            "follow" => follow::follow().await,
+            "oci" => oci::oci().await,
             _ => continue,
         };
         let told = told.with_context(|| format!("bundles, the scene `{name}`"))?;
