@@ -10,7 +10,7 @@ mod output;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use output::{Colour, Outcome, Screen};
 
@@ -56,8 +56,11 @@ enum Command {
     Serve(commands::serve::Serve),
     Explain(commands::explain::Explain),
     Test(commands::test::Test),
+    HashKey(commands::hash_key::HashKey),
     Schema(commands::schema::Schema),
     Reasons(commands::reasons::Reasons),
+    Completions(commands::completions::Completions),
+    Man(commands::man::Pages),
 }
 
 fn main() -> ExitCode {
@@ -76,8 +79,11 @@ fn main() -> ExitCode {
         Command::Serve(serve) => commands::serve::run(&serve, &screen),
         Command::Explain(explain) => commands::explain::run(&explain, &screen),
         Command::Test(test) => commands::test::run(&test, &screen),
+        Command::HashKey(hash_key) => commands::hash_key::run(&hash_key, &screen),
         Command::Schema(schema) => commands::schema::run(&schema, &screen),
         Command::Reasons(reasons) => commands::reasons::run(&reasons, &screen),
+        Command::Completions(shell) => commands::completions::run(&shell, Cli::command(), &screen),
+        Command::Man(pages) => commands::man::run(&pages, Cli::command(), &screen),
     };
     match result {
         Ok(outcome) => outcome.into(),

@@ -2,13 +2,16 @@
 
 pub(crate) mod build;
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod fmt;
+pub(crate) mod hash_key;
 pub(crate) mod init;
 mod inline;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
+pub(crate) mod man;
 pub(crate) mod reasons;
 mod refusals;
 pub(crate) mod schema;

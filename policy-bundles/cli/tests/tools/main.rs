@@ -3,6 +3,8 @@
 #![expect(clippy::panic, reason = "a helper of tests that cannot do its work must fail the test")]
 
 mod fmt;
+mod hash_key;
+mod pages;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
