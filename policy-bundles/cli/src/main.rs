@@ -20,7 +20,7 @@ Exit codes:
   1  something is wrong with the bundle, a case, the request or the artifact, and it was said what;
      or two bundles differ (`diff`), or a file is not laid out (`fmt --check`)
   2  the command line is wrong, or there was nothing to run
-  3  a file or directory could not be read or written
+  3  a file or directory could not be read or written, or a registry does not answer as it should
 
 A first bundle:
   bartizan init my-policy
@@ -53,6 +53,8 @@ enum Command {
     Verify(commands::verify::Verify),
     Inspect(commands::inspect::Inspect),
     Diff(commands::diff::Diff),
+    Push(commands::push::Push),
+    Pull(commands::pull::Pull),
     Serve(commands::serve::Serve),
     Explain(commands::explain::Explain),
     Test(commands::test::Test),
@@ -76,6 +78,8 @@ fn main() -> ExitCode {
         Command::Verify(verify) => commands::verify::run(&verify, &screen),
         Command::Inspect(inspect) => commands::inspect::run(&inspect, &screen),
         Command::Diff(diff) => commands::diff::run(&diff, &screen),
+        Command::Push(push) => commands::push::run(&push, &screen),
+        Command::Pull(pull) => commands::pull::run(&pull, &screen),
         Command::Serve(serve) => commands::serve::run(&serve, &screen),
         Command::Explain(explain) => commands::explain::run(&explain, &screen),
         Command::Test(test) => commands::test::run(&test, &screen),

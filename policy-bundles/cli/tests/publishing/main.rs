@@ -6,6 +6,8 @@
     reason = "a helper of tests that cannot do its work must fail the test"
 )]
 
+mod registry;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -41,6 +43,16 @@ impl Scratch {
     fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bartizan"));
         command.args(arguments.split(' ')).current_dir(&self.0);
+        // Nothing of whoever runs the tests.
+        command.env("DOCKER_CONFIG", self.path("no-docker"));
+        for name in [
+            "SOURCE_DATE_EPOCH",
+            "BARTIZAN_REGISTRY",
+            "BARTIZAN_REGISTRY_USERNAME",
+            "BARTIZAN_REGISTRY_PASSWORD",
+        ] {
+            command.env_remove(name);
+        }
         command
     }
 
@@ -56,6 +68,21 @@ impl Scratch {
         assert_eq!(output.status.code(), Some(code), "bartizan {arguments}\n{out}{err}");
         out + &err
     }
+
+    fn json(&self, code: i32, arguments: &str) -> Value {
+        let text = self.ends(code, &format!("{arguments} --format json"));
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("bartizan {arguments}: {e}\n{text}"))
+    }
+}
+
+/// Runs a command with something on its standard input: its exit code, and what it prints.
+fn with_stdin(command: &mut Command, stdin: &str) -> (Option<i32>, String) {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|e| panic!("{e}"));
+    // Whoever does not read it has closed it.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
 }
 
 /// A process that ends with the test.
@@ -137,5 +164,48 @@ fn what_cannot_be_served_has_an_exit_code() {
     assert!(ask(address, "GET /edge.bundle HTTP/1.1").starts_with(b"HTTP/1.1 200 OK\r\n"));
     assert!(
         scratch.ends(3, &format!("serve edge.bundle --listen {address}")).contains("address already in use")
+    );
+}
+
+#[test]
+fn what_cannot_be_pushed_or_pulled_has_an_exit_code() {
+    let scratch = Scratch::new("wrong");
+    for usage in [
+        "push",
+        "push edge.bundle",
+        "push edge.bundle edge:v1",
+        "push edge.bundle localhost:5000/edge",
+        "push edge.bundle https://localhost:5000/edge:v1",
+        "push edge.bundle localhost:5000/Edge:v1",
+        "push edge.bundle localhost:5000/edge:v1 --username ci",
+        "push edge.bundle localhost:5000/edge:v1 --password-stdin",
+        "push edge.bundle localhost:5000/edge:v1 --unsigned --trust release.pub",
+        "pull localhost:5000/edge:v1 -o got.bundle",
+        "pull localhost:5000/edge:v1 --unverified",
+        "pull localhost:5000/edge:v1 -o got.bundle --unverified --trust release.pub",
+        "pull localhost:5000/edge:v1 -o got.bundle --unverified --threshold 2",
+    ] {
+        scratch.ends(2, usage);
+    }
+    let digest = format!("push edge.bundle localhost:5000/edge@sha256:{}", "0".repeat(64));
+    assert!(scratch.ends(2, &digest).contains("a tag is needed"));
+    // Nobody is there: nothing of what follows gets so far as to ask, but the last.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let edge = format!("{nobody}/edge:v1");
+    scratch.ends(3, &format!("push nowhere.bundle {edge}"));
+    assert!(scratch.ends(1, &format!("push unsigned.bundle {edge}")).contains("bartizan sign"));
+    std::fs::write(scratch.path("broken.bundle"), "{}").unwrap();
+    assert_eq!(scratch.json(1, &format!("push broken.bundle {edge}"))["kind"], "not-an-envelope");
+    scratch.ends(1, &format!("push edge.bundle {edge} --trust release.key"));
+    scratch.ends(1, &format!("pull {edge} -o got.bundle --trust release.key"));
+    let report = scratch.json(3, &format!("push edge.bundle {edge}"));
+    assert_eq!((&report["done"], &report["kind"]), (&false.into(), &"no-answer".into()));
+    let report = scratch.json(3, &format!("pull {edge} -o got.bundle --trust release.pub"));
+    assert_eq!((&report["done"], &report["kind"]), (&false.into(), &"no-answer".into()));
+    assert!(!scratch.path("got.bundle").exists());
+    let text = scratch.ends(3, &format!("pull {edge} -o got.bundle --unverified"));
+    assert!(
+        text.starts_with(&format!("error: {edge}: no-answer: GET ")) && text.lines().count() == 1,
+        "{text}"
     );
 }

@@ -18,11 +18,10 @@ use http::header::USER_AGENT;
 use http::{Request, StatusCode};
 use serde_json::{Map, Value, json};
 
+use crate::text::clean;
+
 /// How many lines wait for whoever reads them.
 const QUEUE: usize = 4096;
-
-/// The longest text of a client in a line.
-const LONGEST: usize = 256;
 
 /// The form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,25 +251,6 @@ fn time() -> String {
     Moment::of_seconds(now).map_or_else(|| now.to_string(), |moment| moment.to_string())
 }
 
-/// Bytes of anybody, as a text that ends no line, closes no quote and steers no terminal.
-pub(super) fn clean(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().min(LONGEST));
-    for byte in bytes.iter().take(LONGEST) {
-        match byte {
-            b'"' | b'\\' => text.extend(['\\', char::from(*byte)]),
-            b' '..=b'~' => text.push(char::from(*byte)),
-            _ => {
-                // Writing into a string cannot fail.
-                let _ = write!(text, "\\x{byte:02x}");
-            }
-        }
-    }
-    if bytes.len() > LONGEST {
-        text.push_str("...");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,15 +261,5 @@ mod tests {
         assert!(line.trim_end().bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line}");
         let read: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(read["name"], "gr\u{fc}n \u{202e}\u{7f}\u{1f600}\n");
-    }
-
-    #[test]
-    fn nothing_of_a_client_ends_a_line_or_a_quote() {
-        assert_eq!(
-            clean(b"a\"b\\c\nd\x1b[2J\xe2\x80\xae \x7f"),
-            "a\\\"b\\\\c\\x0ad\\x1b[2J\\xe2\\x80\\xae \\x7f"
-        );
-        assert_eq!(clean(&[b'a'; LONGEST]).len(), LONGEST);
-        assert!(clean(&[b'a'; LONGEST + 1]).ends_with("a..."));
     }
 }

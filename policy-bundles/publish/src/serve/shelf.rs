@@ -17,7 +17,8 @@ use bartizan_engine::envelope::{Refused, Trust, admit};
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::log::{Log, Note, clean};
+use super::log::{Log, Note};
+use crate::text::clean;
 
 /// The files of a directory that are served end with this.
 const SUFFIX: &str = ".bundle";
