@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use super::crew::Crew;
+use super::log::Log;
 use super::make::{Edition, Maker, mark, value};
 use super::server::{Behaviour, BundleServer};
 use super::site::{self, Site};
@@ -38,7 +39,12 @@ pub(crate) async fn first() -> Result<String> {
         site("refuse-expired")?.with("bundle", old.clone()),
         site("allow-expired")?.with("bundle", old).with("before_first", json!("allow")),
     ];
-    let mut envoy = site::start(&sites, upstream.address()).await?;
+    // One more that never gets one: Envoy has no such cluster.
+    let mut lost = site("lost")?;
+    lost = lost.source("http", json!({"cluster": "nowhere", "authority": "a", "path": site::PATH}));
+    let envoy = [&sites[..], &[lost]].concat();
+    let mut envoy = site::start(&envoy, upstream.address()).await?;
+    let mut lost = Crew::assemble(&envoy, envoy.listener("lost")?, "lost").await?;
     let mut crews = Vec::new();
     for site in &sites {
         let before = if site.name.starts_with("allow") { ALLOWED } else { REFUSED };
@@ -100,6 +106,12 @@ pub(crate) async fn first() -> Result<String> {
         let what = || format!("`{name}`, after its bundle expired");
         crew.wait_for(&mark(4), &[REFUSED], PATIENCE).await.with_context(what)?;
     }
+    let marks = lost.marks().await?;
+    ensure!(marks.iter().all(|shown| shown == REFUSED), "without a cluster: {marks:?}");
+    let told = Log::from_start("lost").lines(&envoy)?;
+    let told = told.iter().filter(|line| line.contains("answered with no-cluster: ")).count();
+    let counted = site::counters(&envoy).await?.get(&site::refused("no-cluster")).copied();
+    ensure!(told == 1 && counted > Some(1), "without a cluster: {told} lines, {counted:?} counted");
     envoy.alive()?;
     ensure!(envoy.vm_restarts().await? == 0, "a VM broke");
     envoy.stop().await;

@@ -17,13 +17,14 @@ mod served;
 mod server;
 mod site;
 mod slow;
+mod update;
 
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
 /// The scenes, in the order in which they run.
-const SCENES: [&str; 7] = ["inline", "refusals", "first", "restart", "poll", "follow", "oci"];
+const SCENES: [&str; 8] = ["inline", "refusals", "first", "restart", "update", "poll", "follow", "oci"];
 
 /// Runs the scenes whose names contain a text, all without one, and prints what came of them.
 ///
@@ -40,6 +41,7 @@ pub async fn bundles(only: Option<&str>) -> Result<()> {
             "refusals" => refusals::refusals().await,
             "first" => first::first().await,
             "restart" => restart::restart().await,
+            "update" => update::update().await,
             "poll" => poll::poll().await,
             "follow" => follow::follow().await,
             "oci" => oci::oci().await,

@@ -3,19 +3,16 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use serde_json::json;
 
 use super::crew::Crew;
 use super::follow::{march, none_refused};
 use super::make::{Edition, Maker, mark};
 use super::registry::Registry;
-use super::site::{self, Site};
+use super::site::{self, REPOSITORY, Site};
 use crate::upstream::Upstream;
 
 const TAG: &str = "by-tag";
 const DIGEST: &str = "by-digest";
-
-const REPOSITORY: &str = "policies/edge";
 
 /// How many changes there are.
 const CHANGES: u64 = 5;
@@ -32,12 +29,7 @@ pub(crate) async fn oci() -> Result<String> {
     let upstream = Upstream::start().await?;
     let registry = Registry::start().await?;
     let pinned = registry.push(REPOSITORY, "stable", &maker.artifact(&Edition::new(1))?).await?;
-    let site = |name: &str, reference: &str| -> Result<Site> {
-        let source = json!({"cluster": name, "authority": registry.address().to_string(),
-            "repository": REPOSITORY, "reference": reference});
-        let site = Site::new(name, &maker, registry.address())?;
-        Ok(site.without_source("http").source("oci", source))
-    };
+    let site = |name, reference: &str| Site::oci(name, &maker, registry.address(), reference);
     let sites = [site(TAG, "stable")?, site(DIGEST, &pinned)?];
     let mut envoy = site::start(&sites, upstream.address()).await?;
     let mut crews = Vec::new();

@@ -12,7 +12,7 @@ use super::crew::Crew;
 use super::log::Log;
 use super::make::{Edition, Maker, mark, value};
 use super::rows::{Act, Lane, MAX_BYTES, Row, lanes};
-use super::server::{Behaviour, BundleServer};
+use super::server::{Behaviour, BundleServer, Then};
 use super::site::{self, Site};
 use crate::envoy::Envoy;
 use crate::show::{Paint, table};
@@ -51,14 +51,15 @@ pub(crate) async fn refusals() -> Result<String> {
         let first = maker.artifact(&Edition::new(FIRST))?;
         // Nothing new is published at first: a lane with a bootstrap finds it again.
         let server = BundleServer::start(match lane.bootstrap {
-            true => Behaviour::Publish(first.clone()),
-            false => Behaviour::Send(Vec::new(), super::server::Then::Hold),
+            true => lane.publish(first.clone()),
+            false => Behaviour::Send(Vec::new(), Then::Hold),
         })?;
-        let mut site = Site::new(lane.name, &maker, server.address())?.source("max_bytes", json!(MAX_BYTES));
-        if lane.bootstrap {
-            site = site.with("bundle", value(&first)?);
-        }
-        sites.push(site);
+        let site = match lane.registry {
+            true => Site::oci(lane.name, &maker, server.address(), "stable")?,
+            false => Site::new(lane.name, &maker, server.address())?,
+        };
+        let site = site.source("max_bytes", json!(MAX_BYTES));
+        sites.push(if lane.bootstrap { site.with("bundle", value(&first)?) } else { site });
         waiting.push((lane, server));
     }
     let mut envoy = site::start(&sites, upstream.address()).await?;
@@ -181,7 +182,7 @@ impl Running {
         // What nobody may take is followed by something that all must take.
         self.revision += 1;
         let (good, next) = (Edition::new(self.revision), mark(self.revision));
-        self.server.behave(Behaviour::Publish(self.maker.artifact(&good)?));
+        self.server.behave(self.lane.publish(self.maker.artifact(&good)?));
         if matches!((row.act)(&self.maker, self.revision)?, Act::Close) {
             self.server.open()?;
         }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use bartizan_engine::envelope::dsse::PAYLOAD_TYPE;
 use bartizan_engine::envelope::key::{hex, sha256};
 use bartizan_publish::MEDIA_TYPE;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -16,7 +16,7 @@ use crate::client::{Protocol, send};
 use crate::config;
 use crate::message::{Request, Response};
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 /// How long the registry may take to start.
@@ -80,12 +80,7 @@ impl Registry {
     pub(crate) async fn push(&self, repository: &str, tag: &str, artifact: &[u8]) -> Result<String> {
         self.blob(repository, b"{}").await?;
         self.blob(repository, artifact).await?;
-        let manifest = json!({
-            "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": PAYLOAD_TYPE,
-            "config": {"mediaType": EMPTY, "digest": digest(b"{}"), "size": 2},
-            "layers": [{"mediaType": MEDIA_TYPE, "digest": digest(artifact), "size": artifact.len()}],
-        });
-        let manifest = manifest.to_string().into_bytes();
+        let manifest = manifest(artifact).to_string().into_bytes();
         let path = format!("/v2/{repository}/manifests/{tag}");
         let put = request(self.address, "PUT", &path).body(MANIFEST, manifest.clone());
         expect(201, ask(self.address, &put).await?, &path)?;
@@ -103,6 +98,15 @@ impl Registry {
         expect(201, ask(self.address, &put).await?, "the upload of a blob")?;
         Ok(())
     }
+}
+
+/// The manifest under which an artifact lies in a registry.
+pub(crate) fn manifest(artifact: &[u8]) -> Value {
+    json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": PAYLOAD_TYPE,
+        "config": {"mediaType": EMPTY, "digest": digest(b"{}"), "size": 2},
+        "layers": [{"mediaType": MEDIA_TYPE, "digest": digest(artifact), "size": artifact.len()}],
+    })
 }
 
 fn request(to: SocketAddr, method: &str, path: &str) -> Request {

@@ -5,6 +5,7 @@ use bartizan_publish::MEDIA_TYPE;
 use serde_json::{Value, json};
 
 use super::make::{Edition, MISSING_SECRET, Maker, Signer, value};
+use super::registry::manifest;
 use super::server::{Behaviour, Then, answer};
 
 /// The size cap of the filter in this table.
@@ -30,12 +31,21 @@ pub(crate) struct Lane {
     pub(crate) name: &'static str,
     /// Whether a bundle is in force at the beginning.
     pub(crate) bootstrap: bool,
+    /// Whether the server is a registry.
+    pub(crate) registry: bool,
     pub(crate) rows: Vec<Row>,
+}
+
+impl Lane {
+    /// Gives an artifact as a server of this lane does.
+    pub(crate) fn publish(&self, artifact: Vec<u8>) -> Behaviour {
+        if self.registry { Behaviour::registry(&artifact) } else { Behaviour::Publish(artifact) }
+    }
 }
 
 /// Kind by kind.
 pub(crate) fn lanes() -> Vec<Lane> {
-    let lane = |name, rows| Lane { name, bootstrap: true, rows };
+    let lane = |name, rows| Lane { name, bootstrap: true, registry: false, rows };
     vec![
         lane("bytes", bytes()),
         lane("signatures", signatures()),
@@ -43,7 +53,8 @@ pub(crate) fn lanes() -> Vec<Lane> {
         lane("unavailable", unavailable()),
         lane("statuses", statuses()),
         lane("connections", connections()),
-        Lane { name: "nothing-yet", bootstrap: false, rows: nothing_yet() },
+        Lane { registry: true, ..lane("registry", registry()) },
+        Lane { bootstrap: false, ..lane("nothing-yet", nothing_yet()) },
     ]
 }
 
@@ -370,6 +381,65 @@ fn connections() -> Vec<Row> {
             kind: "no-answer",
             act: |maker, revision| {
                 says(Behaviour::Send([head(1 << 30), good_next(maker, revision)?].concat(), Then::Hold))
+            },
+        },
+    ]
+}
+
+fn registry() -> Vec<Row> {
+    /// A registry whose manifest has another value in a place.
+    fn altered(maker: &Maker, revision: u64, place: &str, value: Value) -> Result<Act> {
+        let blob = good_next(maker, revision)?;
+        let mut manifest = manifest(&blob);
+        *manifest.pointer_mut(place).context("a place in a manifest")? = value;
+        says(Behaviour::Registry { manifest: manifest.to_string().into_bytes(), blob })
+    }
+    vec![
+        Row {
+            what: "a manifest that is not JSON",
+            kind: "manifest-invalid",
+            act: |maker, revision| {
+                says(Behaviour::Registry { manifest: b"<html>".to_vec(), blob: good_next(maker, revision)? })
+            },
+        },
+        Row {
+            what: "an image of something else",
+            kind: "manifest-invalid",
+            act: |maker, revision| {
+                altered(maker, revision, "/artifactType", json!("application/vnd.wasm.config.v0+json"))
+            },
+        },
+        Row {
+            what: "an index of images",
+            kind: "manifest-invalid",
+            act: |maker, revision| {
+                altered(maker, revision, "/mediaType", json!("application/vnd.oci.image.index.v1+json"))
+            },
+        },
+        Row {
+            what: "a manifest without layers",
+            kind: "manifest-invalid",
+            act: |maker, revision| altered(maker, revision, "/layers", json!([])),
+        },
+        Row {
+            what: "a layer of a gigabyte",
+            kind: "manifest-invalid",
+            act: |maker, revision| altered(maker, revision, "/layers/0/size", json!(1 << 30)),
+        },
+        Row {
+            what: "a blob with another digest",
+            kind: "digest-mismatch",
+            act: |maker, revision| {
+                let other = json!(format!("sha256:{}", "0a".repeat(32)));
+                altered(maker, revision, "/layers/0/digest", other)
+            },
+        },
+        Row {
+            what: "a blob of another size",
+            kind: "digest-mismatch",
+            act: |maker, revision| {
+                let size = good_next(maker, revision)?.len();
+                altered(maker, revision, "/layers/0/size", json!(size + 1))
             },
         },
     ]

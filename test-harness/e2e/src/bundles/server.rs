@@ -14,6 +14,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::registry;
+
 /// The largest head of a request that is read.
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -22,6 +24,8 @@ const MAX_HEAD: usize = 64 * 1024;
 pub(crate) enum Behaviour {
     /// Answers with an artifact and its ETag; with 304 to whom has it already.
     Publish(Vec<u8>),
+    /// Answers as a registry that has this manifest, under whatever name, and this blob.
+    Registry { manifest: Vec<u8>, blob: Vec<u8> },
     /// Sends bytes, and then this.
     Send(Vec<u8>, Then),
 }
@@ -43,6 +47,12 @@ impl Behaviour {
     /// An answer with a length.
     pub(crate) fn answer(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
         Self::Send(answer(status, headers, body), Then::Close)
+    }
+
+    /// A registry with an artifact.
+    pub(crate) fn registry(artifact: &[u8]) -> Self {
+        let manifest = registry::manifest(artifact).to_string().into_bytes();
+        Self::Registry { manifest, blob: artifact.to_vec() }
     }
 
     /// A 200 with the media type of an artifact.
@@ -174,6 +184,7 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> Result<()> {
     stream.set_nodelay(true)?;
     let Some(asked) = read(&mut stream).await? else { return Ok(()) };
     let etag = asked.header("if-none-match").map(str::to_owned);
+    let of_manifest = asked.line.contains("/manifests/");
     let behaviour = {
         let mut shared = locked(shared);
         shared.asked.push(asked);
@@ -188,6 +199,12 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> Result<()> {
             } else {
                 (answer("200 OK", &headers, &artifact), Then::Close)
             }
+        }
+        Behaviour::Registry { manifest, .. } if of_manifest => {
+            (answer("200 OK", &[("content-type", registry::MANIFEST)], &manifest), Then::Close)
+        }
+        Behaviour::Registry { blob, .. } => {
+            (answer("200 OK", &[("content-type", "application/octet-stream")], &blob), Then::Close)
         }
         Behaviour::Send(bytes, then) => (bytes, then),
     };

@@ -21,10 +21,14 @@ pub(crate) const FOLLOWED: Duration = Duration::from_millis(1500);
 /// The path of the artifact at the bundle server.
 pub(crate) const PATH: &str = "/edge.bundle";
 
+/// The repository of a registry.
+pub(crate) const REPOSITORY: &str = "policies/edge";
+
 /// Workers of each Envoy.
 const WORKERS: u32 = 2;
 
 /// A listener with a plugin that follows.
+#[derive(Clone)]
 pub(crate) struct Site {
     /// What the listener, the plugin, the statistics and the cluster are called.
     pub(crate) name: String,
@@ -45,17 +49,25 @@ impl Site {
         Ok(Self { name: name.to_owned(), configuration, source })
     }
 
+    /// The plugin configuration.
+    pub(crate) fn text(&self) -> String {
+        Value::Object(self.configuration.clone()).to_string()
+    }
+
+    /// Follows a reference of an OCI registry instead.
+    pub(crate) fn oci(name: &str, maker: &Maker, registry: SocketAddr, reference: &str) -> Result<Self> {
+        let place = json!({"cluster": name, "authority": registry.to_string(),
+            "repository": REPOSITORY, "reference": reference});
+        let mut site = Self::new(name, maker, registry)?.source("oci", place);
+        if let Some(source) = site.configuration.get_mut("source").and_then(Value::as_object_mut) {
+            source.remove("http");
+        }
+        Ok(site)
+    }
+
     /// The same with another member of the configuration.
     pub(crate) fn with(mut self, member: &str, value: Value) -> Self {
         self.configuration.insert(member.to_owned(), value);
-        self
-    }
-
-    /// The same without a member of the source.
-    pub(crate) fn without_source(mut self, member: &str) -> Self {
-        if let Some(source) = self.configuration.get_mut("source").and_then(Value::as_object_mut) {
-            source.remove(member);
-        }
         self
     }
 
@@ -79,10 +91,19 @@ pub(crate) async fn start_with(
     upstream: SocketAddr,
     environment: &BTreeMap<String, String>,
 ) -> Result<Envoy> {
+    let config = configuration(sites, upstream, environment)?;
+    Envoy::start_logging(&config, WORKERS, environment, "info").await
+}
+
+/// The configuration of such an Envoy.
+pub(crate) fn configuration(
+    sites: &[Site],
+    upstream: SocketAddr,
+    environment: &BTreeMap<String, String>,
+) -> Result<Value> {
     let mut policies = Vec::new();
     for site in sites {
-        let configuration = Value::Object(site.configuration.clone()).to_string();
-        let mut settings = Settings::new(config::module()?, configuration, upstream);
+        let mut settings = Settings::new(config::module()?, site.text(), upstream);
         settings.vm_id.clone_from(&site.name);
         settings.concurrency = WORKERS;
         settings.environment.clone_from(environment);
@@ -96,7 +117,7 @@ pub(crate) async fn start_with(
         let clusters = place(&mut config, "/static_resources/clusters")?.as_array_mut();
         clusters.context("a list of clusters")?.push(cluster(&site.name, site.source));
     }
-    Envoy::start_logging(&config, WORKERS, environment, "info").await
+    Ok(config)
 }
 
 fn cluster(name: &str, to: SocketAddr) -> Value {
