@@ -28,7 +28,7 @@ pub(crate) async fn oci() -> Result<String> {
     let maker = Maker::new();
     let upstream = Upstream::start().await?;
     let registry = Registry::start().await?;
-    let pinned = registry.push(REPOSITORY, "stable", &maker.artifact(&Edition::new(1))?).await?;
+    let pinned = registry.push(REPOSITORY, "stable", 1, maker.artifact(&Edition::new(1))?).await?;
     let site = |name, reference: &str| Site::oci(name, &maker, registry.address(), reference);
     let sites = [site(TAG, "stable")?, site(DIGEST, &pinned)?];
     let mut envoy = site::start(&sites, upstream.address()).await?;
@@ -39,7 +39,7 @@ pub(crate) async fn oci() -> Result<String> {
         crews.push(crew);
     }
     let march = march((&envoy, TAG), &upstream, (1, CHANGES), async |edition| {
-        registry.push(REPOSITORY, "stable", &maker.artifact(edition)?).await?;
+        registry.push(REPOSITORY, "stable", edition.revision, maker.artifact(edition)?).await?;
         Ok(())
     })
     .await?;

@@ -4,14 +4,17 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Error, Result, bail, ensure};
 use bartizan_engine::envelope::dsse::PAYLOAD_TYPE;
 use bartizan_engine::envelope::key::{hex, sha256};
 use bartizan_publish::MEDIA_TYPE;
+use bartizan_publish::oci::reference::Reference;
+use bartizan_publish::oci::{self, Transport};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use super::make::NAME;
 use crate::client::{Protocol, send};
 use crate::config;
 use crate::message::{Request, Response};
@@ -76,27 +79,24 @@ impl Registry {
         self.address
     }
 
-    /// Pushes an artifact under a tag, and returns the digest of its manifest.
-    pub(crate) async fn push(&self, repository: &str, tag: &str, artifact: &[u8]) -> Result<String> {
-        self.blob(repository, b"{}").await?;
-        self.blob(repository, artifact).await?;
-        let manifest = manifest(artifact).to_string().into_bytes();
-        let path = format!("/v2/{repository}/manifests/{tag}");
-        let put = request(self.address, "PUT", &path).body(MANIFEST, manifest.clone());
-        expect(201, ask(self.address, &put).await?, &path)?;
-        Ok(digest(&manifest))
-    }
-
-    async fn blob(&self, repository: &str, bytes: &[u8]) -> Result<()> {
-        let path = format!("/v2/{repository}/blobs/uploads/");
-        let begin = request(self.address, "POST", &path).header("content-length", "0");
-        let begun = expect(202, ask(self.address, &begin).await?, &path)?;
-        let location = begun.header("location").context("an upload has a location")?;
-        let location = location.split_once("/v2/").context("a location below /v2/")?.1;
-        let put = format!("/v2/{location}&digest={}", digest(bytes));
-        let put = request(self.address, "PUT", &put).body("application/octet-stream", bytes);
-        expect(201, ask(self.address, &put).await?, "the upload of a blob")?;
-        Ok(())
+    /// Pushes the artifact of a revision under a tag, as `bartizan push` does, and returns the digest of its manifest.
+    pub(crate) async fn push(
+        &self,
+        repository: &str,
+        tag: &'static str,
+        revision: u64,
+        artifact: Vec<u8>,
+    ) -> Result<String> {
+        let reference =
+            Reference::parse(&format!("{}/{repository}:{tag}", self.address)).map_err(Error::msg)?;
+        let pushing = tokio::task::spawn_blocking(move || {
+            let transport = Transport { plain_http: true, ..Transport::default() };
+            let mut registry = oci::Registry::new(&reference, &transport, None, true)?;
+            oci::push(&mut registry, tag, &artifact, NAME, revision, None)
+        });
+        let pushed = pushing.await?.map_err(|error| Error::msg(error.to_string()))?;
+        ensure!(pushed.changed, "the registry had {} before it was pushed", pushed.digest);
+        Ok(pushed.digest)
     }
 }
 
@@ -117,12 +117,6 @@ fn request(to: SocketAddr, method: &str, path: &str) -> Request {
 
 async fn ask(to: SocketAddr, request: &Request) -> Result<Response> {
     Ok(send(to, None, Protocol::Http1, request).await?)
-}
-
-fn expect(status: u16, response: Response, what: &str) -> Result<Response> {
-    let text = String::from_utf8_lossy(&response.body);
-    ensure!(response.status == status, "{what}: the registry answers {}: {text}", response.status);
-    Ok(response)
 }
 
 fn digest(bytes: &[u8]) -> String {
