@@ -58,6 +58,7 @@ enum Command {
     Serve(commands::serve::Serve),
     Explain(commands::explain::Explain),
     Test(commands::test::Test),
+    Token(commands::token::Token),
     HashKey(commands::hash_key::HashKey),
     Schema(commands::schema::Schema),
     Reasons(commands::reasons::Reasons),
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         Command::Serve(serve) => commands::serve::run(&serve, &screen),
         Command::Explain(explain) => commands::explain::run(&explain, &screen),
         Command::Test(test) => commands::test::run(&test, &screen),
+        Command::Token(token) => commands::token::run(&token, &screen),
         Command::HashKey(hash_key) => commands::hash_key::run(&hash_key, &screen),
         Command::Schema(schema) => commands::schema::run(&schema, &screen),
         Command::Reasons(reasons) => commands::reasons::run(&reasons, &screen),
@@ -106,7 +108,8 @@ mod tests {
     fn the_command_line_is_consistent_and_every_command_has_an_example() {
         let command = super::Cli::command();
         command.clone().debug_assert();
-        for sub in command.get_subcommands() {
+        let inner = command.get_subcommands().flat_map(|sub| sub.get_subcommands());
+        for sub in command.get_subcommands().chain(inner) {
             let help = sub.clone().render_long_help().to_string();
             assert!(help.contains("Examples:") && help.contains("bartizan "), "{}", sub.get_name());
             assert!(help.contains("Exit codes:"), "{}", sub.get_name());

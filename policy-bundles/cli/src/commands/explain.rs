@@ -23,7 +23,7 @@ use clap::Args;
 
 use super::check::summary;
 use crate::output::{Failure, Format, Outcome, Screen, shown};
-use host::DryHost;
+pub(crate) use host::DryHost;
 use report::Explanation;
 
 const AFTER_HELP: &str = "\
@@ -150,7 +150,7 @@ const DEFAULT_HOST: &[u8] = b"api.example.com";
 const SUBJECT: &str = "explained";
 
 /// A secret that nobody knows, so that nothing but the tokens of its issuer is decided otherwise.
-fn nobodys_secret() -> Vec<u8> {
+pub(crate) fn nobodys_secret() -> Vec<u8> {
     let word = |n: u64| RandomState::new().hash_one(n).to_le_bytes();
     (0..8).flat_map(word).collect()
 }

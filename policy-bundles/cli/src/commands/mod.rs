@@ -21,5 +21,6 @@ pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod sign;
 pub(crate) mod test;
+pub(crate) mod token;
 mod trusted;
 pub(crate) mod verify;

@@ -5,6 +5,7 @@
 mod fmt;
 mod hash_key;
 mod pages;
+mod token;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@
 
 mod forge;
 pub mod keys;
+pub mod own;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::format::Token;
 use keys::{KeyName, Slot};
+use own::OwnKey;
 
 /// Seconds until a token expires that does not say.
 const LIFETIME_S: u64 = 300;
@@ -29,6 +31,56 @@ impl Mint {
     #[must_use]
     pub fn for_plan(plan: &Plan) -> Self {
         Self { issuers: plan.authentication.jwt.clone() }
+    }
+
+    /// A mint that knows these issuers.
+    #[must_use]
+    pub fn for_issuers(issuers: Vec<JwtPlan>) -> Self {
+        Self { issuers }
+    }
+
+    /// Makes a token that somebody's own key signs, under this name if it has one.
+    ///
+    /// # Errors
+    /// If the token cannot be made as written: no such issuer, or not an algorithm for this key.
+    pub fn signed_by(
+        &self,
+        key: &OwnKey,
+        kid: Option<&str>,
+        token: &Token,
+        now: u64,
+        subject: &str,
+    ) -> Result<String, String> {
+        let (_, issuer) = self.issuer(token.issuer.as_deref())?;
+        let algorithm = self.algorithm_for(key, token)?;
+        let mut header = token.clone();
+        if let Some(kid) = kid {
+            header.header.entry("kid".to_owned()).or_insert_with(|| json!(kid));
+        }
+        let header = self::header(&header, issuer, algorithm, &Signer::Nobody);
+        let payload = Value::Object(claims(token, issuer, now, subject)?).to_string();
+        forge::forge(&header, &payload, &[], |message| key.sign(algorithm, message))
+    }
+
+    /// What a key signs with: what the token says, or the first that it can and the issuer accepts.
+    fn algorithm_for(&self, key: &OwnKey, token: &Token) -> Result<Algorithm, String> {
+        let (_, issuer) = self.issuer(token.issuer.as_deref())?;
+        let can = key.algorithms();
+        if let Some(name) = &token.alg {
+            return keys::algorithm(name);
+        }
+        let accepted = issuer.algorithms.iter().copied().find(|algorithm| can.contains(algorithm));
+        let names = |algorithms: &[Algorithm]| {
+            algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(", ")
+        };
+        accepted.ok_or_else(|| {
+            format!(
+                "the issuer `{}` accepts {}, and this key signs with {}; take another key",
+                issuer.name,
+                names(&issuer.algorithms),
+                names(can)
+            )
+        })
     }
 
     /// Makes a token. `now` is in seconds; `subject` stands in `sub` unless the token says otherwise.

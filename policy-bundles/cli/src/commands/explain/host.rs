@@ -7,13 +7,13 @@ use bartizan_engine::host::{Digest, Host, Loaded, Stored};
 
 /// The host of one explained request.
 #[derive(Debug)]
-pub(super) struct DryHost {
+pub(crate) struct DryHost {
     peer: IpAddr,
     slots: BTreeMap<String, (u32, Vec<u8>)>,
 }
 
 impl DryHost {
-    pub(super) fn new(peer: IpAddr) -> Self {
+    pub(crate) fn new(peer: IpAddr) -> Self {
         Self { peer, slots: BTreeMap::new() }
     }
 }
