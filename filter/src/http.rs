@@ -82,7 +82,12 @@ impl Filter {
             metrics.refused(reason);
         }
         if host::logs(Level::Debug) {
-            host::log(Level::Debug, &format!("bartizan: refused, {}: {}", reason.code(), refusal.detail));
+            let by = self.active.as_ref().and_then(|active| {
+                let engine = active.engine.try_borrow().ok()?;
+                Some(format!(" by `{}` revision {}", engine.name(), engine.revision()))
+            });
+            let (by, code) = (by.unwrap_or_default(), reason.code());
+            host::log(Level::Debug, &format!("bartizan: refused{by}, {code}: {}", refusal.detail));
         }
         let mut headers = vec![("content-type", "application/problem+json"), ("cache-control", "no-store")];
         headers.extend(refusal.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));

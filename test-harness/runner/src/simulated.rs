@@ -212,7 +212,9 @@ impl Driver for Simulated {
         let mut observed = self.observe(wire, &answer);
         observed.inside = Some(self.inside(&before));
         let told = observed.inside.iter().flat_map(|inside| &inside.log).find_map(|(_, line)| {
-            let (reason, detail) = line.strip_prefix("bartizan: refused, ")?.split_once(": ")?;
+            // By which bundle, if there is one, stands between.
+            let (_, told) = line.strip_prefix("bartizan: refused")?.split_once(", ")?;
+            let (reason, detail) = told.split_once(": ")?;
             Some((reason.to_owned(), detail.to_owned()))
         });
         (observed.reason, observed.detail) = told.unzip();

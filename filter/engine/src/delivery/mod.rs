@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod failure;
 pub mod follower;
+mod judging;
 pub mod manifest;
 pub mod record;
 pub mod schedule;
@@ -19,3 +20,6 @@ pub mod source;
 pub use failure::{Failure, Fault, Kind};
 pub use follower::{Follower, InForce, Outcome};
 pub use source::{Source, SourcePlan};
+
+#[cfg(test)]
+mod follower_tests;

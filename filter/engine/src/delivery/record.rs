@@ -35,6 +35,16 @@ impl Mark {
     }
 }
 
+/// The newest bundle that was ever accepted from a source, under any trust.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Floor {
+    /// What it is.
+    pub mark: Mark,
+    /// Which slots it lies in: see [`Slots::id`].
+    pub home: String,
+}
+
 /// A SHA-256, in hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -142,6 +152,7 @@ impl Versioned for Lease {
 /// The slots of one source.
 #[derive(Debug, Clone)]
 pub struct Slots {
+    id: String,
     lease: String,
     state: String,
     bytes: [String; 2],
@@ -154,13 +165,30 @@ impl Slots {
     #[must_use]
     pub fn new(source: &[u8; 32], trust: &[u8]) -> Self {
         let id = hex(&crate::envelope::key::sha256(&[source.as_slice(), trust].concat()));
-        let id: String = id.chars().take(32).collect();
+        Self::of(id.chars().take(32).collect(), source)
+    }
+
+    /// The slots of an [id](Slots::id) that was found in shared data.
+    #[must_use]
+    pub fn at(id: &str, source: &[u8; 32]) -> Option<Self> {
+        let good = id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        good.then(|| Self::of(id.to_owned(), source))
+    }
+
+    /// By what slots are told apart.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn of(id: String, source: &[u8; 32]) -> Self {
         let source: String = hex(source).chars().take(32).collect();
         Self {
             lease: format!("follow.{id}.lease"),
             state: format!("follow.{id}.state"),
             bytes: [format!("follow.{id}.bytes.0"), format!("follow.{id}.bytes.1")],
             floor: format!("follow.{source}.floor"),
+            id,
         }
     }
 
@@ -206,7 +234,7 @@ impl Slots {
     ///
     /// # Errors
     /// When the proxy does not say.
-    pub fn floor(&self, host: &mut dyn Host) -> Result<Found<Mark>, Broken> {
+    pub fn floor(&self, host: &mut dyn Host) -> Result<Found<Floor>, Broken> {
         read(host, &self.floor)
     }
 
@@ -214,8 +242,8 @@ impl Slots {
     ///
     /// # Errors
     /// When the proxy does not do it.
-    pub fn set_floor(&self, host: &mut dyn Host, mark: &Mark, over: Option<u32>) -> Result<bool, Broken> {
-        write(host, &self.floor, mark, over)
+    pub fn set_floor(&self, host: &mut dyn Host, floor: &Floor, over: Option<u32>) -> Result<bool, Broken> {
+        write(host, &self.floor, floor, over)
     }
 
     /// An artifact.

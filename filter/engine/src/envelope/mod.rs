@@ -201,4 +201,4 @@ fn in_time(about: &About, now: u64) -> Result<(), Refused> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

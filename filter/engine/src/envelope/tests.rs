@@ -13,7 +13,7 @@ use super::key::PublicKey;
 use super::trust::{TrustPlan, TrustedKey};
 use super::*;
 
-const NOW: u64 = 1_800_000_000;
+pub(crate) const NOW: u64 = 1_800_000_000;
 
 /// Signs with keys of both kinds: even numbers are Ed25519, odd ones P-256.
 struct Signer(u8);
@@ -54,7 +54,7 @@ fn key(number: u8) -> TrustedKey {
     TrustedKey { pem: Some(pem(&Signer(number).public())), ..TrustedKey::default() }
 }
 
-fn trust(keys: &[u8], threshold: usize) -> Trust {
+pub(crate) fn trust(keys: &[u8], threshold: usize) -> Trust {
     let keys = keys.iter().map(|number| key(*number)).collect();
     Trust::load(&TrustPlan { keys, threshold, name: None }).unwrap()
 }
@@ -102,11 +102,11 @@ fn signed_text(body: &str, signers: &[u8]) -> Vec<u8> {
     envelope(body.as_bytes(), &signatures)
 }
 
-fn signed(payload: &Value, signers: &[u8]) -> Vec<u8> {
+pub(crate) fn signed(payload: &Value, signers: &[u8]) -> Vec<u8> {
     signed_text(&canonical::write(payload), signers)
 }
 
-fn with(pointer: &str, value: Value) -> Value {
+pub(crate) fn with(pointer: &str, value: Value) -> Value {
     let mut payload = payload();
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     let parent = payload.pointer_mut(parent).unwrap().as_object_mut().unwrap();

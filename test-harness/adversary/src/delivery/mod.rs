@@ -217,16 +217,32 @@ fn remembers(module: &Module) -> Result<()> {
     proxy.advance(INTERVAL * 5);
     all(&proxy, "r3").context("a new configuration takes an older revision")?;
     ensure!(counted(&proxy, "refused.older-revision") > 0, "older-revision is not counted");
-    // Another trust begins with the bundle of the configuration, and remembers all the same.
-    set(&mut configuration, "/trust", first.signed.trust(&[0, 1], 1)?);
+    // Keys are changed by overlap: what was accepted stays, as the new trust vouches for it too.
+    let rotated = first.signed.trust(&[0, 1], 1)?;
+    set(&mut configuration, "/trust", rotated);
     proxy.configure(configuration.to_string())?;
+    all(&proxy, "r3").context("another trust goes back")?;
     let before = counted(&proxy, "refused.older-revision");
     proxy.advance(INTERVAL * 5);
-    all(&proxy, "r1").context("an older revision under another trust")?;
+    all(&proxy, "r3").context("an older revision under another trust")?;
     ensure!(counted(&proxy, "refused.older-revision") > before, "older-revision is not counted");
+    // A trust that does not vouch for it begins with nothing, and remembers all the same.
+    let mut other = source(&first.signed)?;
+    set(&mut other, "/trust", first.signed.trust(&[1], 1)?);
+    set(&mut other, "/before_first", json!("allow"));
+    proxy.configure(other.to_string())?;
+    all(&proxy, "closed").context("a trust that vouches for nothing")?;
+    let by_other = |release: &Release| -> Result<Served> {
+        let bytes = release.signed.artifact(&release.signed.payload, &[1])?.to_string();
+        Ok(Served::Artifact(bytes.into_bytes(), format!("\"{}\"", release.revision)))
+    };
+    server.serve(by_other(&second)?);
+    proxy.advance(INTERVAL * 5);
+    all(&proxy, "closed").context("an older revision by another key")?;
+    server.serve(by_other(&Release::new(4, "")?)?);
+    proxy.advance(INTERVAL * 2);
+    all(&proxy, "r4")?;
     server.serve(third.served()?);
-    proxy.advance(INTERVAL * 3);
-    all(&proxy, "r3")?;
     // A restart begins anew.
     let proxy = builder(module, &configuration).start()?;
     proxy.advance(INTERVAL);
