@@ -132,6 +132,16 @@ impl Maker {
             {"pem": pem(Signer::Elsewhere)?, "bundles": ["elsewhere"]}]}))
     }
 
+    /// The trust in these keys.
+    pub(crate) fn trust_in(&self, signers: &[Signer], threshold: usize) -> Result<Value> {
+        let mut keys = Vec::new();
+        for &signer in signers {
+            let key = self.key(signer).public().map_err(Error::msg)?;
+            keys.push(json!({"pem": public_pem(&key)}));
+        }
+        Ok(json!({"name": NAME, "threshold": threshold, "keys": keys}))
+    }
+
     /// An artifact of any payload, signed by these.
     pub(crate) fn sign(&self, payload: &[u8], signers: &[Signer]) -> Result<Vec<u8>> {
         let message = [preamble(PAYLOAD_TYPE, payload).as_bytes(), payload].concat();

@@ -4,6 +4,7 @@ mod crew;
 mod first;
 mod follow;
 mod inline;
+mod live;
 mod load;
 mod log;
 mod make;
@@ -24,7 +25,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 /// The scenes, in the order in which they run.
-const SCENES: [&str; 8] = ["inline", "refusals", "first", "restart", "update", "poll", "follow", "oci"];
+const SCENES: [&str; 9] =
+    ["inline", "refusals", "first", "restart", "update", "rotate", "poll", "follow", "oci"];
 
 /// Runs the scenes whose names contain a text, all without one, and prints what came of them.
 ///
@@ -42,6 +44,7 @@ pub async fn bundles(only: Option<&str>) -> Result<()> {
             "first" => first::first().await,
             "restart" => restart::restart().await,
             "update" => update::update().await,
+            "rotate" => update::rotate().await,
             "poll" => poll::poll().await,
             "follow" => follow::follow().await,
             "oci" => oci::oci().await,
