@@ -34,7 +34,7 @@ Exit codes: 0 it was told to end; 1 the trust is wrong; 2 usage; 3 cannot read, 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Serve {
-    /// Artifacts, and directories whose `*.bundle` files are served, each as /<FILE NAME>.
+    /// Artifacts, and directories whose `*.bundle` files are served, each as `/FILE-NAME`.
     #[arg(value_name = "DIR|FILE", required = true, num_args = 1..)]
     paths: Vec<PathBuf>,
     /// Where to listen; port 0 takes a free one.
@@ -43,9 +43,12 @@ pub(crate) struct Serve {
     /// The longest time that a client may wait for a change, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     max_wait: u64,
-    /// How many connections there may be at once; further ones wait.
+    /// How many connections there may be at once; for a further one, one without a request gives way.
     #[arg(long, value_name = "NUMBER", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
+    /// How many connections one address may have; further ones are closed.
+    #[arg(long, value_name = "NUMBER", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_connections_per_address: u32,
     #[command(flatten)]
     trusted: Trusted,
     /// The form of the log, and of the line with the address.
@@ -63,6 +66,7 @@ pub(crate) fn run(serve: &Serve, screen: &Screen) -> Result<Outcome, Failure> {
     };
     let limits = Limits {
         connections: serve.max_connections,
+        per_address: serve.max_connections_per_address,
         longest_wait: Duration::from_secs(serve.max_wait),
         ..Limits::default()
     };
@@ -73,9 +77,9 @@ pub(crate) fn run(serve: &Serve, screen: &Screen) -> Result<Outcome, Failure> {
     };
     let told = |error: io::Error| Failure::new(format!("the server cannot run: {error}"));
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(told)?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         // Before it listens, so that nobody who has read the address can end it the hard way.
-        let ended = ended().map_err(told)?;
+        let mut signals = Signals::new().map_err(told)?;
         let log = Log::new(form, Box::new(io::stderr()));
         let server = Server::start(config, log).await.map_err(Failure::new)?;
         let address = server.address();
@@ -83,31 +87,52 @@ pub(crate) fn run(serve: &Serve, screen: &Screen) -> Result<Outcome, Failure> {
             Format::Text => format!("listening on http://{address}\n"),
             Format::Json => format!("{}\n", json!({"listening": address.to_string()})),
         })?;
-        ended.await;
-        server.stop().await;
+        signals.next().await;
+        // Whoever is asked twice does not wait for anybody.
+        tokio::select! {
+            () = server.stop() => {}
+            () = signals.next() => {}
+        }
         Ok(Outcome::Fine)
-    })
+    });
+    // A thread may hang in a file system; nobody waits for it.
+    runtime.shutdown_background();
+    done
 }
 
-/// Ends when somebody wants the server to end.
-fn ended() -> io::Result<impl Future<Output = ()>> {
+/// What tells a server to end.
+struct Signals {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        })
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            Ok(Self {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+            })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
     }
-    #[cfg(not(unix))]
-    Ok(async {
+
+    /// Ends with the next one.
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
         // Without a handler the system ends us by itself.
+        #[cfg(not(unix))]
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-    })
+    }
 }

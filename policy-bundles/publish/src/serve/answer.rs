@@ -1,6 +1,7 @@
 //! One request, one answer.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,11 @@ use crate::MEDIA_TYPE;
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Answers a request. Its body is not looked at.
-pub(super) async fn answer<B>(request: &Request<B>, shared: &Shared) -> Response<Full<Bytes>> {
+pub(super) async fn answer<B>(
+    request: &Request<B>,
+    client: IpAddr,
+    shared: &Shared,
+) -> Response<Full<Bytes>> {
     let Some(name) = name(request.uri().path()) else { return plain(StatusCode::NOT_FOUND, "not found") };
     let Some(artifact) = on_shelf(shared, &name) else { return plain(StatusCode::NOT_FOUND, "not found") };
     let head = *request.method() == Method::HEAD;
@@ -26,7 +31,7 @@ pub(super) async fn answer<B>(request: &Request<B>, shared: &Shared) -> Response
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refused;
     }
-    let (artifact, waited) = changed(request, shared, &name, artifact).await;
+    let (artifact, waited) = changed(request, client, shared, &name, artifact).await;
     let mut response = match artifact {
         None => plain(StatusCode::NOT_FOUND, "not found"),
         Some(artifact) => {
@@ -49,6 +54,7 @@ fn on_shelf(shared: &Shared, name: &str) -> Option<Arc<Artifact>> {
 /// was allowed to be.
 async fn changed<B>(
     request: &Request<B>,
+    client: IpAddr,
     shared: &Shared,
     name: &str,
     artifact: Arc<Artifact>,
@@ -58,6 +64,9 @@ async fn changed<B>(
         return (Some(artifact), None);
     }
     // Whoever waits holds memory. Past the limit the answer is what it would be without the preference.
+    let Some(_share) = shared.places.waiting(client, shared.limits.waiting_per_address) else {
+        return (Some(artifact), None);
+    };
     let Ok(_place) = shared.waiting.try_acquire() else { return (Some(artifact), None) };
     let (mut shelf, mut stopping) = (shared.shelf.clone(), shared.stopping.clone());
     let another = async {

@@ -6,9 +6,9 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep};
 use super::Shared;
 use super::answer::answer;
 use super::log::{Access, Note};
+use super::places::{Activity, Counted, Seat};
 
 /// The largest head of a request. Ours have some hundred bytes.
 const HEAD: u32 = 16 * 1024;
@@ -40,13 +41,10 @@ const PING: usize = 64;
 /// Takes connections until the server is to stop.
 pub(super) async fn accept(listener: TcpListener, places: Arc<Semaphore>, shared: Arc<Shared>) {
     let mut stopping = shared.stopping.clone();
-    let mut broken = false;
+    // What is said once, until it is over.
+    let (mut broken, mut greedy) = (false, false);
     loop {
-        let next = async {
-            // The place first: without one a client waits in the queue of the operating system, and costs us nothing.
-            let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
-            Ok::<_, io::Error>((place, listener.accept().await?))
-        };
+        let next = next(&listener, &places, &shared);
         let stopped = async { drop(stopping.wait_for(|stopped| *stopped).await) };
         let accepted = tokio::select! {
             biased;
@@ -54,14 +52,19 @@ pub(super) async fn accept(listener: TcpListener, places: Arc<Semaphore>, shared
             accepted = next => accepted,
         };
         match accepted {
-            Ok((place, (stream, client))) => {
-                broken = false;
-                // Small answers should not wait for more.
-                let _ = stream.set_nodelay(true);
-                tokio::spawn(serve(stream, client, place, Arc::clone(&shared)));
+            Ok(Ok(connection)) => {
+                (broken, greedy) = (false, false);
+                tokio::spawn(serve(connection, Arc::clone(&shared)));
+            }
+            Ok(Err(client)) => {
+                if !std::mem::replace(&mut greedy, true) {
+                    let what =
+                        format!("its {} connections are the most of one address", shared.limits.per_address);
+                    shared.log.note(&Note::Trouble { place: &client.ip().to_string(), what: &what });
+                }
             }
             Err(error) => {
-                // Out of file descriptors, most likely: let some connections end first, and say it once.
+                // Out of file descriptors, most likely: let some connections end first.
                 if !std::mem::replace(&mut broken, true) {
                     let what = error.to_string().to_lowercase();
                     shared.log.note(&Note::Trouble { place: "connections cannot be taken", what: &what });
@@ -72,58 +75,40 @@ pub(super) async fn accept(listener: TcpListener, places: Arc<Semaphore>, shared
     }
 }
 
-/// What a connection does, for whoever decides when it has done nothing for too long.
-#[derive(Debug)]
-struct Activity {
-    began: Instant,
-    /// Requests that are being answered.
-    requests: AtomicU64,
-    /// When an answer made progress last, in milliseconds since it began.
-    last: AtomicU64,
-}
-
-impl Activity {
-    fn now(&self) {
-        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last.store(since, Ordering::Relaxed);
-    }
-
-    /// When it has been idle for long enough, if nothing happens.
-    fn deadline(&self, idle: Duration) -> Instant {
-        let last = if self.requests.load(Ordering::Relaxed) > 0 {
-            Instant::now()
-        } else {
-            self.began + Duration::from_millis(self.last.load(Ordering::Relaxed))
-        };
-        last + idle
-    }
-}
-
-/// Counts a request while it lives: its client may go at any moment.
-struct Counted(Arc<Activity>);
-
-impl Counted {
-    fn new(activity: &Arc<Activity>) -> Self {
-        activity.requests.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(activity))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.now();
-        self.0.requests.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-async fn serve(
+/// A connection with everything that it needs.
+struct Connection {
     stream: TcpStream,
-    client: std::net::SocketAddr,
+    client: SocketAddr,
+    seat: Seat,
     _place: OwnedSemaphorePermit,
-    shared: Arc<Shared>,
-) {
-    let activity =
-        Arc::new(Activity { began: Instant::now(), requests: AtomicU64::new(0), last: AtomicU64::new(0) });
+}
+
+/// Takes the next connection; or closes it at once if its address has its share.
+async fn next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    shared: &Shared,
+) -> io::Result<Result<Connection, SocketAddr>> {
+    let (stream, client) = listener.accept().await?;
+    // Small answers should not wait for more.
+    let _ = stream.set_nodelay(true);
+    let Some(seat) = shared.places.connection(client.ip(), shared.limits.per_address) else {
+        return Ok(Err(client));
+    };
+    let place = match Arc::clone(places).try_acquire_owned() {
+        Ok(place) => place,
+        Err(_) => {
+            shared.places.make_room(&seat);
+            // If nobody can give way, all are being answered. Further clients wait in the queue of the operating system.
+            Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?
+        }
+    };
+    Ok(Ok(Connection { stream, client, seat, _place: place }))
+}
+
+async fn serve(connection: Connection, shared: Arc<Shared>) {
+    let Connection { stream, client, seat, _place } = connection;
+    let activity = Arc::clone(&seat.activity);
     let idle = shared.limits.idle;
     let io = Watched { stream, activity: Arc::clone(&activity) };
     let service = service_fn(|request: http::Request<Incoming>| {
@@ -131,7 +116,7 @@ async fn serve(
         async move {
             let _counted = counted;
             let mut access = Access::new(&shared.log, client, &request);
-            let response = answer(&request, &shared).await;
+            let response = answer(&request, client.ip(), &shared).await;
             access.answered(response.status(), response.body().size_hint().exact().unwrap_or(0));
             Ok::<_, Infallible>(response)
         }
@@ -161,6 +146,7 @@ async fn serve(
         tokio::select! {
             // A connection that breaks is the client's doing, and its own trouble.
             _ = connection.as_mut() => return,
+            () = activity.give_way.notified() => return,
             () = stopped, if !ending => {
                 ending = true;
                 connection.as_mut().graceful_shutdown();

@@ -9,6 +9,7 @@ mod answer;
 mod conditions;
 mod connection;
 pub mod log;
+mod places;
 mod shelf;
 
 use std::net::SocketAddr;
@@ -22,6 +23,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 pub use self::log::Log;
+use self::log::Note;
+use self::places::Places;
 use self::shelf::{Scanner, Shelf};
 
 /// What a server does, and how much of it.
@@ -40,10 +43,14 @@ pub struct Config {
 /// How much, and for how long.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections at once. Further ones wait in the queue of the operating system.
+    /// Connections at once. For a further one the one gives way that has been without a request for longest.
     pub connections: u32,
+    /// Connections of one address at once. Further ones are closed.
+    pub per_address: u32,
     /// Clients that wait for a change at once. Further ones are answered without waiting.
     pub waiting: u32,
+    /// The same of one address.
+    pub waiting_per_address: u32,
     /// The longest that a client may wait for a change.
     pub longest_wait: Duration,
     /// How long a client may take for a request or until the next one, or not take what it is sent. Proxies keep
@@ -59,7 +66,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            per_address: 256,
             waiting: 10_000,
+            waiting_per_address: 2500,
             longest_wait: Duration::from_secs(300),
             idle: Duration::from_secs(90),
             grace: Duration::from_secs(10),
@@ -68,12 +77,16 @@ impl Default for Limits {
     }
 }
 
+/// A look at the files that takes longer is spoken of.
+const LONG: Duration = Duration::from_secs(5);
+
 /// What the tasks of a server share.
 #[derive(Debug)]
 struct Shared {
     shelf: watch::Receiver<Arc<Shelf>>,
     stopping: watch::Receiver<bool>,
     waiting: Arc<Semaphore>,
+    places: Arc<Places>,
     limits: Limits,
     log: Log,
 }
@@ -111,11 +124,12 @@ impl Server {
             shelf,
             stopping: stopping.clone(),
             waiting: Arc::new(Semaphore::new(permits(config.limits.waiting))),
+            places: Arc::default(),
             limits: config.limits,
             log,
         });
         let accepting = connection::accept(listener, Arc::clone(&connections), Arc::clone(&shared));
-        let pause = shared.limits.look;
+        let (pause, log) = (shared.limits.look, shared.log.clone());
         let mut ends = stopping;
         let looking = async move {
             loop {
@@ -123,11 +137,25 @@ impl Server {
                 if tokio::time::timeout(pause, stopped).await.is_ok() {
                     return;
                 }
-                let looked = off_thread(move || {
+                let mut looked = std::pin::pin!(off_thread(move || {
                     let changed = scanner.look();
                     (scanner, changed)
-                });
-                let Ok((back, changed)) = looked.await else { return };
+                }));
+                let mut told = false;
+                let looked = loop {
+                    let stopped = async { drop(ends.wait_for(|stopped| *stopped).await) };
+                    tokio::select! {
+                        looked = looked.as_mut() => break looked,
+                        // A file system that hangs keeps nobody from ending.
+                        () = stopped => return,
+                        () = tokio::time::sleep(LONG), if !told => {
+                            told = true;
+                            let what = "the file system does not answer; what is served stays as it is";
+                            log.note(&Note::Trouble { place: "looking at the files", what });
+                        }
+                    }
+                };
+                let Ok((back, changed)) = looked else { return };
                 scanner = back;
                 if let Some(shelf) = changed {
                     shelves.send_replace(shelf);
@@ -142,6 +170,12 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections there are now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        permits(self.shared.limits.connections).saturating_sub(self.connections.available_permits())
     }
 
     /// How many artifacts it serves now.

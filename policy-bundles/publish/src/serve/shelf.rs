@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bartizan_engine::envelope::dsse::{Envelope, MAX_ENVELOPE_BYTES};
 use bartizan_engine::envelope::key::{hex, sha256};
 use bartizan_engine::envelope::payload::About;
-use bartizan_engine::envelope::{Refused, Trust, admit};
+use bartizan_engine::envelope::{Kind, Refused, Trust, admit};
 use bytes::Bytes;
 use http::HeaderValue;
 
@@ -46,7 +46,7 @@ pub(super) struct Artifact {
 #[derive(Debug)]
 pub(super) struct Scanner {
     files: Vec<PathBuf>,
-    /// With no symlink in them: what they hold must lie below.
+    /// As they were given: one that is a symlink may lead elsewhere at the next look.
     directories: Vec<PathBuf>,
     trust: Option<Trust>,
     known: BTreeMap<String, Known>,
@@ -62,6 +62,8 @@ struct Known {
     served: Option<Arc<Artifact>>,
     /// The digest of what was refused last, and whether that was said.
     refused: Option<([u8; 32], bool)>,
+    /// Whether there was no such file at the last look.
+    missed: bool,
 }
 
 /// By what a file that was replaced or written to is told from the same file.
@@ -110,7 +112,7 @@ impl Scanner {
             let told = |error: io::Error| format!("{}: {}", shown(path), error.to_string().to_lowercase());
             let metadata = fs::metadata(path).map_err(told)?;
             if metadata.is_dir() {
-                directories.push(fs::canonicalize(path).map_err(told)?);
+                directories.push(path.clone());
                 continue;
             }
             if !metadata.is_file() {
@@ -135,9 +137,13 @@ impl Scanner {
         }
         if complete {
             let known = std::mem::take(&mut self.known);
-            for (name, known) in known {
+            for (name, mut known) in known {
                 if found.contains_key(&name) {
+                    known.missed = false;
                     self.known.insert(name, known);
+                } else if known.served.is_some() && !known.missed {
+                    // Some replace a file by removing it first: it is gone when it is gone twice.
+                    self.known.insert(name, Known { missed: true, ..known });
                 } else if known.served.is_some() {
                     self.log.note(&Note::Gone { name: &name });
                     changed = true;
@@ -157,14 +163,20 @@ impl Scanner {
         let (mut found, mut complete) = (BTreeMap::new(), true);
         for path in &self.files {
             let name = path.file_name().and_then(|name| name.to_str());
-            if let (Some(name), true) = (name, path.exists()) {
+            // Only what is surely gone is gone.
+            let there = path.try_exists();
+            complete &= there.is_ok();
+            if let (Some(name), Ok(true)) = (name, there) {
                 found.insert(name.to_owned(), (path.clone(), None));
             }
         }
         for directory in self.directories.clone() {
-            let entries = fs::read_dir(&directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-            let mut entries = match entries {
-                Ok(entries) => entries,
+            let entries = fs::canonicalize(&directory).and_then(|real| {
+                let entries = fs::read_dir(&real)?.collect::<io::Result<Vec<_>>>()?;
+                Ok((real, entries))
+            });
+            let (real, mut entries) = match entries {
+                Ok(read) => read,
                 Err(error) => {
                     self.trouble(&directory, error.to_string().to_lowercase());
                     complete = false;
@@ -182,6 +194,7 @@ impl Scanner {
                 };
                 if found.len() >= MOST {
                     self.trouble(&directory, format!("more than {MOST} artifacts; the rest is not served"));
+                    complete = false;
                     break;
                 }
                 match found.get(name) {
@@ -190,7 +203,7 @@ impl Scanner {
                         self.trouble(&entry.path(), what);
                     }
                     None => {
-                        found.insert(name.to_owned(), (entry.path(), Some(directory.clone())));
+                        found.insert(name.to_owned(), (entry.path(), Some(real.clone())));
                     }
                 }
             }
@@ -237,6 +250,10 @@ impl Scanner {
                 // Somebody may be writing it just now: a fresh file is complained about if it is the same at the next look.
                 let again = known.refused.filter(|(before, _)| *before == digest);
                 let told = again.is_some_and(|(_, told)| told);
+                if refused.kind == Kind::NotYetValid {
+                    // The file will not change, and the answer will.
+                    known.stamp = None;
+                }
                 let tell = !told && (again.is_some() || !racy);
                 if tell {
                     self.log.note(&Note::Refused { name, refused: &refused, stays: known.served.is_some() });
@@ -298,7 +315,12 @@ fn read(
         return Ok(None);
     }
     let mut file = File::open(path).map_err(told)?;
-    let stamp = Stamp::of(&file.metadata().map_err(told)?, now);
+    let opened = file.metadata().map_err(told)?;
+    let stamp = Stamp::of(&opened, now);
+    // Another file than the one that was looked at: somebody is at work.
+    if !opened.is_file() || stamp.file != Stamp::of(&metadata, now).file {
+        return Ok(None);
+    }
     let most = u64::try_from(MAX_ENVELOPE_BYTES).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     // One byte more than the most, so that it is seen to be too large.

@@ -88,6 +88,15 @@ impl Bed {
         Self { directory, server, lines }
     }
 
+    /// A server over something that the test has made.
+    pub(crate) fn of(directory: TempDir, server: Server, lines: Lines) -> Self {
+        Self { directory, server, lines }
+    }
+
+    pub(crate) fn outside(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join("served").join(name)
     }
@@ -137,6 +146,17 @@ impl Bed {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("not said: {what}\n{}", self.lines.text());
+    }
+
+    /// Waits until there are so few connections.
+    pub(crate) async fn connections(&self, most: usize) {
+        for _ in 0..100 {
+            if self.server.connections() <= most {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{} connections", self.server.connections());
     }
 
     /// Waits until something is served.

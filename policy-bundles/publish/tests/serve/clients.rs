@@ -65,11 +65,97 @@ async fn whoever_does_not_take_the_answer_is_cut_off() {
     let mut stream = bed.connect().await;
     stream.write_all(b"GET /edge.bundle HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let began = Instant::now();
-    // There is one place, and it must become free although the first client still holds its end.
-    assert_eq!(bed.get("/edge.bundle", "").await.status, 200);
+    bed.says(" 200 ").await;
+    // Its place must become free although it still holds its end.
+    while bed.server.connections() > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let took = began.elapsed();
     assert!((Duration::from_millis(800)..Duration::from_secs(8)).contains(&took), "{took:?}");
     assert!(rest(stream).await.len() < 15 << 20);
+}
+
+/// As `short`, with time enough: what gives way does so because somebody else needs the place.
+fn few(connections: u32, per_address: u32) -> Limits {
+    Limits { connections, per_address, ..Limits::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_nothing_gives_way() {
+    let bed =
+        Bed::new(&[("edge.bundle", &artifact(1)), ("large.bundle", &large(15 << 20))], few(4, 100)).await;
+    // Nothing, half a request, a kept connection, and an answer that is not taken.
+    let silent = bed.connect().await;
+    let mut half = bed.connect().await;
+    half.write_all(b"GET /edge.bundle HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+    let kept = keep_alive(bed.connect().await, "/edge.bundle").await;
+    let mut stuck = bed.connect().await;
+    stuck.write_all(b"GET /large.bundle HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    bed.says("/large.bundle HTTP/1.1\" 200").await;
+    let began = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(bed.get("/edge.bundle", "").await.status, 200);
+    }
+    // The longest idle one first.
+    assert_eq!(rest(silent).await, b"");
+    // With a hundred that say nothing there is still a place for somebody who asks.
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        crowd.push(bed.connect().await);
+    }
+    assert_eq!(bed.get("/edge.bundle", "").await.status, 200);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    drop((half, kept, stuck, crowd));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_change_does_not_give_way() {
+    let bed = Bed::new(&[("edge.bundle", &artifact(1))], few(2, 100)).await;
+    let headers = "if-none-match: *\r\nprefer: wait=60\r\n";
+    let first = bed.spawn("/edge.bundle", headers);
+    let second = bed.spawn("/edge.bundle", headers);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let third = bed.spawn("/edge.bundle", "");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!first.is_finished() && !second.is_finished() && !third.is_finished());
+    bed.write("edge.bundle", &artifact(2));
+    for client in [first, second, third] {
+        // `*` is whatever there is, so these are told that they have it.
+        assert!([200, 304].contains(&client.await.unwrap().status));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_address_takes_all_places() {
+    let bed = Bed::new(&[("edge.bundle", &artifact(1))], few(100, 2)).await;
+    let (first, second) = (bed.connect().await, bed.connect().await);
+    for _ in 0..3 {
+        let began = Instant::now();
+        assert_eq!(rest(bed.connect().await).await, b"");
+        assert!(began.elapsed() < Duration::from_secs(2));
+    }
+    bed.says("127.0.0.1: its 2 connections are the most of one address").await;
+    assert_eq!(bed.lines.text().matches("the most of one address").count(), 1);
+    // Somebody else.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    keep_alive(socket.connect(bed.server.address()).await.unwrap(), "/edge.bundle").await;
+    drop(first);
+    bed.connections(1).await;
+    assert_eq!(bed.get("/edge.bundle", "").await.status, 200);
+    drop(second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_address_takes_all_waits() {
+    let limits = Limits { waiting_per_address: 1, ..Limits::default() };
+    let bed = Bed::new(&[("edge.bundle", &artifact(1))], limits).await;
+    let headers = "if-none-match: *\r\nprefer: wait=60\r\n";
+    let first = bed.spawn("/edge.bundle", headers);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let second = bed.get("/edge.bundle", headers).await;
+    assert_eq!((second.status, second.header("preference-applied")), (304, ""));
+    assert!(!first.is_finished());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -145,9 +145,80 @@ async fn a_directory_that_goes_takes_nothing_with_it() {
     bed.serves("/edge.bundle", 200, &artifact(2)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_gone_when_it_is_gone_twice() {
+    let limits = Limits { look: Duration::from_millis(400), ..Limits::default() };
+    let bed = Bed::new(&[("edge.bundle", &artifact(1))], limits).await;
+    for _ in 0..6 {
+        // For so short a time that one look at most falls into it, and then there for more than one.
+        std::fs::remove_file(bed.path("edge.bundle")).unwrap();
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        bed.write("edge.bundle", &artifact(1));
+        for _ in 0..30 {
+            assert_eq!(bed.get("/edge.bundle", "").await.status, 200);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    std::fs::remove_file(bed.path("edge.bundle")).unwrap();
+    bed.serves("/edge.bundle", 404, b"").await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_may_be_a_link_that_is_moved() {
+    use std::os::unix::fs::symlink;
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    for (name, number) in [("release-1", 1), ("release-2", 2)] {
+        std::fs::create_dir(path(name)).unwrap();
+        std::fs::write(path(name).join("edge.bundle"), artifact(number)).unwrap();
+    }
+    symlink("release-1", path("current")).unwrap();
+    let config = Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        paths: vec![path("current")],
+        trust: None,
+        limits: Limits::default(),
+    };
+    let lines = Lines::default();
+    let server = Server::start(config, Log::new(Form::Text, Box::new(lines.clone()))).await.unwrap();
+    let bed = Bed::of(directory, server, lines);
+    bed.serves("/edge.bundle", 200, &artifact(1)).await;
+    symlink("release-2", bed.outside("next")).unwrap();
+    std::fs::rename(bed.outside("next"), bed.outside("current")).unwrap();
+    bed.serves("/edge.bundle", 200, &artifact(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_looked_at_is_not_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("edge.bundle"), artifact(1)).unwrap();
+    let config = Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        paths: vec![folder.join("edge.bundle")],
+        trust: None,
+        limits: Limits::default(),
+    };
+    let lines = Lines::default();
+    let server = Server::start(config, Log::new(Form::Text, Box::new(lines.clone()))).await.unwrap();
+    let bed = Bed::of(directory, server, lines);
+    std::fs::rename(&folder, bed.outside("elsewhere")).unwrap();
+    // To look below a file is an error, and not the answer that there is nothing.
+    std::fs::write(&folder, b"").unwrap();
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(bed.get("/edge.bundle", "").await.body, artifact(1));
+}
+
 fn signed(revision: u64, key: &SigningKey) -> Vec<u8> {
-    let text = b"apiVersion: bartizan/v1\nname: edge\nroutes: [{path: /, access: public}]\n";
-    let compiled = compile_files(BTreeMap::from([("bundle.yaml".to_owned(), text.to_vec())]));
+    release(revision, key, "")
+}
+
+/// An artifact, with more in its bundle.
+fn release(revision: u64, key: &SigningKey, more: &str) -> Vec<u8> {
+    let text = format!("apiVersion: bartizan/v1\nname: edge\n{more}routes: [{{path: /, access: public}}]\n");
+    let compiled = compile_files(BTreeMap::from([("bundle.yaml".to_owned(), text.into_bytes())]));
     let payload = payload(&compiled, Some(revision), None).unwrap();
     let mut artifact =
         Artifact::read(&bartizan_compiler::artifact::envelope(&payload, &[]).unwrap()).unwrap();
@@ -174,6 +245,14 @@ async fn with_a_trust_only_what_it_takes_is_served() {
         assert_eq!(bed.get(&format!("/{name}.bundle"), "").await.status, 404);
         bed.says(&format!("refuses /{name}.bundle: too-few-signatures: ")).await;
     }
+    // One for later: refused until then, once, and served from then on.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let moment = bartizan_spec::time::Moment::of_seconds(now + 3).unwrap();
+    let later = release(3, &ours, &format!("not_before: {moment}\n"));
+    bed.write("later.bundle", &later);
+    bed.says("refuses /later.bundle: not-yet-valid: ").await;
+    bed.serves("/later.bundle", 200, &later).await;
+    assert_eq!(bed.lines.text().matches("refuses /later.bundle").count(), 1, "{}", bed.lines.text());
     bed.write("edge.bundle", &signed(2, &theirs));
     bed.says("refuses /edge.bundle: too-few-signatures: ").await;
     assert_eq!(bed.get("/edge.bundle", "").await.body, good);

@@ -175,7 +175,8 @@ async fn what_is_gone_is_not_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_replacement_releases_everybody() {
-    let bed = Bed::new(&[("edge.bundle", &artifact(1))], Limits::default()).await;
+    let bed =
+        Bed::new(&[("edge.bundle", &artifact(1))], Limits { per_address: 1000, ..Limits::default() }).await;
     let mut waiting = Vec::new();
     let headers = format!("if-none-match: {}\r\nprefer: wait=60\r\n", etag(&artifact(1)));
     for _ in 0..300 {
