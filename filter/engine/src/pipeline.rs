@@ -160,7 +160,7 @@ impl Engine {
     /// The first thing that is wrong. Whatever was loaded before stays in force.
     pub fn load(plan: Plan, surroundings: &Surroundings<'_>) -> Result<Self, PlanError> {
         let limits = Limits::load(&plan.limits, surroundings.seed)?;
-        let authenticator = Authenticator::load(&plan.authentication, surroundings.secret)?;
+        let authenticator = Authenticator::load(&plan.authentication, &plan.name, surroundings.secret)?;
         let authorization = Authorization::load(&plan.authorization)?;
         let validator = Validator::load(&plan.validation)?;
         let by_host = plan.network.trusted_hops == 0 && plan.routes.iter().any(|r| !r.hosts.is_empty());

@@ -34,6 +34,8 @@ pub mod yaml;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use bartizan_engine::authentication::plan::KeySource;
+use bartizan_engine::authentication::sealed::Sealed;
 use bartizan_engine::envelope::payload::WhenExpired;
 use bartizan_engine::pipeline::{Engine, Surroundings};
 use bartizan_engine::plan::{MAX_PLAN_BYTES, Plan, PlanError};
@@ -163,7 +165,16 @@ fn compile_reporting(files: &mut Files, report: &mut Report) -> Option<(Plan, Re
 ///
 /// # Errors
 /// When the filter would refuse it.
-pub fn load(plan: Plan) -> Result<Engine, PlanError> {
+pub fn load(mut plan: Plan) -> Result<Engine, PlanError> {
+    for (index, jwt) in plan.authentication.jwt.iter_mut().enumerate() {
+        if let KeySource::Sealed { jwe, key_env } = &jwt.keys {
+            // Nobody here can open it; that it is one, and sealed for this place, can be seen.
+            Sealed::read(jwe, &plan.name, &jwt.name).map_err(|error| {
+                PlanError::new(format!("authentication.jwt[{index}].keys"), error.to_string())
+            })?;
+            jwt.keys = KeySource::Secret { env: key_env.clone() };
+        }
+    }
     // Any secret will do that is long enough for the longest hash; the real one is in the proxy's VM.
     let secret = |_: &str| Some(vec![0x5a; 64]);
     Engine::load(plan, &Surroundings { secret: &secret, seed: [0, 0], peer_appended: false })

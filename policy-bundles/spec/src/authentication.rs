@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::forms::{Named, OneOrMany};
 use crate::text::{
-    BundleFile, ClaimPath, CookieName, EnvName, HeaderName, IssuerText, Name, QueryName, Scheme, TokenType,
+    BundleFile, ClaimPath, CookieName, EnvName, HeaderName, IssuerText, Name, QueryName, Scheme,
+    SealedSecret, TokenType,
 };
 use crate::units::Duration;
 
@@ -103,16 +104,53 @@ pub enum Keys {
     Pem(BundleFile),
     /// A JWK set, as JSON in a string.
     JwksInline(String),
-    /// A shared secret, which is never in the bundle.
+    /// A shared secret, which is never in the bundle in clear.
     Secret(Secret),
 }
 
 /// Where a shared secret is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(untagged, deny_unknown_fields)]
+pub enum Secret {
+    /// In the environment of the proxy's VM.
+    Env {
+        /// The environment variable of the proxy's VM that holds it: at least 32 bytes.
+        env: EnvName,
+    },
+    /// In the bundle, sealed to a key of the filter.
+    Sealed {
+        /// What `bartizan seal` printed for this bundle and this issuer.
+        sealed: SealedSecret,
+        /// The private key that opens it.
+        key: SealingKey,
+    },
+}
+
+/// Where the private key is that opens what is sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Secret {
-    /// The environment variable of the proxy's VM that holds it: at least 32 bytes.
+pub struct SealingKey {
+    /// The environment variable of the proxy's VM that holds it: PKCS#8 in PEM, or its base64.
     pub env: EnvName,
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Fields {
+            env: Option<EnvName>,
+            sealed: Option<SealedSecret>,
+            key: Option<SealingKey>,
+        }
+        let fields = Fields::deserialize(deserializer)?;
+        match (fields.env, fields.sealed, fields.key) {
+            (Some(env), None, None) => Ok(Self::Env { env }),
+            (None, Some(sealed), Some(key)) => Ok(Self::Sealed { sealed, key }),
+            _ => Err(D::Error::custom("needs either `env`, or `sealed` and `key`")),
+        }
+    }
 }
 
 /// Where a token may be.

@@ -3,6 +3,7 @@
 
 use super::keys::KeySet;
 use super::plan::{JwtPlan, KeySource};
+use super::sealed::Sealed;
 use super::sources::is_lower_case_token;
 use crate::plan::PlanError;
 
@@ -78,21 +79,33 @@ pub(super) fn check(jwt: &JwtPlan, place: &str) -> Result<(), PlanError> {
 /// The keys of an issuer.
 pub(super) fn keys(
     jwt: &JwtPlan,
+    bundle: &str,
     place: &str,
     secret: &dyn Fn(&str) -> Option<Vec<u8>>,
 ) -> Result<KeySet, PlanError> {
     let place = format!("{place}.keys");
+    let variable = |env: &str| {
+        secret(env).ok_or_else(|| {
+            let problem = format!(
+                "the environment variable `{env}` is not set for the filter; set it in `environment_variables` of the VM configuration"
+            );
+            PlanError::new(place.clone(), problem)
+        })
+    };
     match &jwt.keys {
         KeySource::Jwks(json) => KeySet::from_jwks(json, &jwt.algorithms),
-        KeySource::Secret { env } => {
-            let Some(value) = secret(env) else {
-                let problem = format!(
-                    "the environment variable `{env}` is not set for the filter; set it in `environment_variables` of the VM configuration"
-                );
-                return Err(PlanError::new(place, problem));
-            };
+        KeySource::Secret { env } => KeySet::from_secret(&variable(env)?, &jwt.algorithms),
+        KeySource::Sealed { jwe, key_env } => {
+            let sealed = Sealed::read(jwe, bundle, &jwt.name)
+                .map_err(|error| PlanError::new(place.clone(), format!("the sealed secret: {error}")))?;
+            let value = sealed.open(&variable(key_env)?).map_err(|error| {
+                PlanError::new(
+                    place.clone(),
+                    format!("the sealed secret and the key in `{key_env}`: {error}"),
+                )
+            })?;
             KeySet::from_secret(&value, &jwt.algorithms)
         }
     }
-    .map_err(|error| PlanError::new(place, error.to_string()))
+    .map_err(|error| PlanError::new(place.clone(), error.to_string()))
 }

@@ -21,6 +21,7 @@ pub mod keys;
 mod load;
 pub mod plan;
 mod roca;
+pub mod sealed;
 pub mod signature;
 mod sources;
 
@@ -73,12 +74,13 @@ struct Provider {
 }
 
 impl Authenticator {
-    /// Makes ready what a plan says. `secret` gives the value of an environment variable of the VM.
+    /// Makes ready what a plan says; `bundle` is its name. `secret` gives the value of an environment variable of the VM.
     ///
     /// # Errors
     /// When a part of the plan is malformed, a key set is unusable, or a secret is missing or too short.
     pub fn load(
         plan: &AuthenticationPlan,
+        bundle: &str,
         secret: &dyn Fn(&str) -> Option<Vec<u8>>,
     ) -> Result<Self, PlanError> {
         let (sources, places) = Sources::new(&plan.jwt)?;
@@ -101,7 +103,7 @@ impl Authenticator {
                 at: jwt.at.clone(),
                 issuer: jwt.issuer.clone(),
                 accepted: jwt.algorithms.clone(),
-                keys: load::keys(jwt, &place, secret)?,
+                keys: load::keys(jwt, bundle, &place, secret)?,
                 rules: Rules::new(jwt),
                 places,
                 forward_token: jwt.forward_token,

@@ -70,6 +70,14 @@ pub enum KeySource {
         /// Name of the variable, whose value is used byte by byte; at least 32, 48 or 64 bytes.
         env: String,
     },
+    /// A shared secret that lies in the bundle, sealed to a key of the filter; see [`super::sealed`]. Otherwise as
+    /// `Secret`.
+    Sealed {
+        /// The sealed secret: a JWE in compact form.
+        jwe: String,
+        /// Name of the environment variable of the VM that holds the private key: PKCS#8 in PEM, or its base64.
+        key_env: String,
+    },
 }
 
 /// Where a token may be.

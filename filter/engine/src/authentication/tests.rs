@@ -49,7 +49,7 @@ fn secrets(name: &str) -> Option<Vec<u8>> {
 }
 
 fn load_plans(plans: &[JwtPlan]) -> Result<Authenticator, PlanError> {
-    Authenticator::load(&AuthenticationPlan { jwt: plans.to_vec() }, &secrets)
+    Authenticator::load(&AuthenticationPlan { jwt: plans.to_vec() }, "edge", &secrets)
 }
 
 fn claims() -> Value {

@@ -15,6 +15,7 @@ use bartizan_cases::format::Request;
 use bartizan_cases::mint::Mint;
 use bartizan_cases::{patch, wire};
 use bartizan_compiler::compile_dir;
+use bartizan_engine::authentication::plan::KeySource;
 use bartizan_engine::host::Now;
 use bartizan_engine::pipeline::{Engine, Exchange, Step, Surroundings};
 use bartizan_engine::plan::Plan;
@@ -106,6 +107,7 @@ fn explained(mut plan: Plan, text: &str, file: &str) -> Result<Explanation, Stri
         SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| "the clock is before 1970".to_owned())?;
     let mut request = Request::parse(text, file).map_err(|error| error.to_string())?;
     let minted = request.token.is_some() || !request.tokens.is_empty();
+    leave_unopened(&mut plan);
     let secrets = if minted { patch::use_test_keys(&mut plan)? } else { patch::Secrets::new() };
     let mint = Mint::for_plan(&plan);
     let mut filled = text.replace("${now}", &now.as_secs().to_string()).replace("${subject}", SUBJECT);
@@ -141,6 +143,18 @@ fn explained(mut plan: Plan, text: &str, file: &str) -> Result<Explanation, Stri
     judged.routes = routes;
     judged.unset = unset.take();
     Ok(judged)
+}
+
+/// Whoever has not the filter's key cannot open what is sealed to it, and sees everything but the tokens of such an issuer
+/// judged as they would be. A key that is there must be the right one.
+pub(crate) fn leave_unopened(plan: &mut Plan) {
+    for jwt in &mut plan.authentication.jwt {
+        if let KeySource::Sealed { key_env, .. } = &jwt.keys
+            && std::env::var_os(key_env).is_none()
+        {
+            jwt.keys = KeySource::Secret { env: key_env.clone() };
+        }
+    }
 }
 
 /// The host of a request that names none.

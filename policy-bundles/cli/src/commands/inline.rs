@@ -73,6 +73,7 @@ fn envoy(plan: &Plan, configuration: &str, hold_headers: bool) -> String {
         .iter()
         .filter_map(|jwt| match &jwt.keys {
             KeySource::Secret { env } => Some(Value::from(env.as_str())),
+            KeySource::Sealed { key_env, .. } => Some(Value::from(key_env.as_str())),
             KeySource::Jwks(_) => None,
         })
         .collect();

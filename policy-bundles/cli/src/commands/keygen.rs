@@ -1,4 +1,4 @@
-//! `bartizan keygen`: a pair of keys for signing bundles.
+//! `bartizan keygen`: a pair of keys, for signing bundles or for sealing secrets.
 
 use std::path::{Path, PathBuf};
 
@@ -14,18 +14,22 @@ const AFTER_HELP: &str = "\
 Examples:
   bartizan keygen -o release                    release.key to sign with, release.pub to trust
   bartizan keygen --algorithm p256 -o release   for hardware and services that have no Ed25519
+  bartizan keygen --sealing -o filter           filter.pub to seal secrets for the filter that has filter.key
 
 The private key is readable by its owner only, and is not encrypted: keep it where your secrets are.
 
 Exit codes: 0 done; 1 there is something in the way, nothing was written; 2 usage; 3 cannot write";
 
-/// Makes a pair of keys for signing bundles. Never writes over anything.
+/// Makes a pair of keys, for signing bundles or for sealing secrets. Never writes over anything.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Keygen {
     /// What the keys are for.
     #[arg(long, value_enum, default_value_t)]
     algorithm: Choice,
+    /// Makes keys for sealing secrets (P-256): see `bartizan seal`. Use them for nothing else.
+    #[arg(long, conflicts_with = "algorithm")]
+    sealing: bool,
     /// Where to write: NAME.key and NAME.pub.
     #[arg(short, long, value_name = "NAME")]
     output: PathBuf,
@@ -53,8 +57,8 @@ pub(crate) fn run(keygen: &Keygen, screen: &Screen) -> Result<Outcome, Failure> 
         }
     }
     let key = SigningKey::generate(match keygen.algorithm {
-        Choice::Ed25519 => Algorithm::Ed25519,
-        Choice::P256 => Algorithm::P256,
+        Choice::Ed25519 if !keygen.sealing => Algorithm::Ed25519,
+        Choice::Ed25519 | Choice::P256 => Algorithm::P256,
     });
     let half = key.public().map_err(Failure::new)?;
     files::write_new(&private, &key.to_pem().map_err(Failure::new)?, true)?;
@@ -71,9 +75,13 @@ pub(crate) fn run(keygen: &Keygen, screen: &Screen) -> Result<Outcome, Failure> 
         }))?,
         Format::Text => {
             let (private, public) = (shown(&private), shown(&public));
+            let (whom, next) = match keygen.sealing {
+                true => ("seals", format!("bartizan seal --for BUNDLE/ISSUER --to {public}")),
+                false => ("verifies", format!("bartizan sign ARTIFACT --key {private}")),
+            };
             screen.out(&format!(
-                "made {private} (keep it secret) and {public} (give it to whoever verifies)\nkey {}, {}\n\
-                 next: bartizan sign ARTIFACT --key {private}\n",
+                "made {private} (keep it secret) and {public} (give it to whoever {whom})\nkey {}, {}\n\
+                 next: {next}\n",
                 half.id(),
                 key.algorithm().name(),
             ))?;

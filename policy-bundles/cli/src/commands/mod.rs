@@ -18,6 +18,7 @@ pub(crate) mod reasons;
 mod refusals;
 mod registry;
 pub(crate) mod schema;
+pub(crate) mod seal;
 pub(crate) mod serve;
 pub(crate) mod sign;
 pub(crate) mod test;

@@ -4,6 +4,7 @@
 
 mod diff;
 mod hostile;
+mod sealing;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-pub use signing::{SigningKey, public_pem};
+pub use signing::{SigningKey, public_pem, seal};
 
 use crate::{Compiled, canonical};
 

@@ -1,5 +1,6 @@
 //! The keys that sign, as PKCS#8 in PEM (RFC 5958, RFC 7468, RFC 8410).
 
+use bartizan_engine::authentication::sealed;
 use bartizan_engine::envelope::key::{Algorithm, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -146,6 +147,23 @@ impl SigningKey {
 #[must_use]
 pub fn public_pem(key: &PublicKey) -> String {
     pem("PUBLIC KEY", key.spki())
+}
+
+/// Seals the secret of an issuer of a bundle to a filter's key, so that it may lie in the bundle.
+///
+/// # Errors
+/// When the key is not on P-256.
+pub fn seal(secret: &[u8], bundle: &str, issuer: &str, to: &PublicKey) -> Result<String, String> {
+    // At the end of a `SubjectPublicKeyInfo` of P-256 stands the point, uncompressed.
+    let point = to.spki().last_chunk::<65>().filter(|_| to.algorithm() == Algorithm::P256);
+    let point =
+        point.ok_or("secrets are sealed to keys on P-256; make one with `bartizan keygen --sealing`")?;
+    let ephemeral: [u8; 32] = ES256KeyPair::generate()
+        .to_bytes()
+        .try_into()
+        .map_err(|_| "no random number could be made".to_owned())?;
+    sealed::seal(secret, bundle, issuer, point, ephemeral)
+        .ok_or_else(|| "the secret cannot be sealed to this key".to_owned())
 }
 
 /// RFC 7468, section 2: lines of 64 characters.

@@ -1,7 +1,8 @@
 //! Issuers.
 
 use bartizan_engine::authentication::plan as engine;
-use bartizan_spec::authentication::{Algorithm, Jwt, Keys, TokenSource};
+use bartizan_engine::authentication::sealed::{Sealed, SealedError};
+use bartizan_spec::authentication::{Algorithm, Jwt, Keys, Secret, TokenSource};
 
 use super::{Input, headers, keys};
 use crate::diagnostic::Report;
@@ -35,12 +36,18 @@ pub(super) fn translate(
                 "put its keys, audiences and algorithms into one entry: a token is judged by the issuer it names",
             );
         }
-        plans.push(issuer(jwt, at, files, report));
+        plans.push(issuer(jwt, input.bundle.name.as_str(), at, files, report));
     }
     engine::AuthenticationPlan { jwt: plans }
 }
 
-fn issuer(jwt: &Jwt, at: Cursor<'_>, files: &mut Files, report: &mut Report) -> engine::JwtPlan {
+fn issuer(
+    jwt: &Jwt,
+    bundle: &str,
+    at: Cursor<'_>,
+    files: &mut Files,
+    report: &mut Report,
+) -> engine::JwtPlan {
     if jwt.audiences.is_empty() {
         report.warning(
             "no-audience",
@@ -94,7 +101,7 @@ fn issuer(jwt: &Jwt, at: Cursor<'_>, files: &mut Files, report: &mut Report) -> 
         issuer: jwt.issuer.as_str().to_owned(),
         audiences: jwt.audiences.iter().map(|a| a.as_str().to_owned()).collect(),
         algorithms: jwt.algorithms.iter().copied().map(algorithm).collect(),
-        keys: key_source(jwt, at, files, report),
+        keys: key_source(jwt, bundle, at, files, report),
         from: jwt.from.iter().map(source).collect(),
         forward_token: jwt.forward_token,
         require_expiry: jwt.require.expiry,
@@ -206,7 +213,13 @@ fn source(source: &TokenSource) -> engine::TokenSource {
     }
 }
 
-fn key_source(jwt: &Jwt, at: Cursor<'_>, files: &mut Files, report: &mut Report) -> engine::KeySource {
+fn key_source(
+    jwt: &Jwt,
+    bundle: &str,
+    at: Cursor<'_>,
+    files: &mut Files,
+    report: &mut Report,
+) -> engine::KeySource {
     let keys = at.get("keys");
     let written: Vec<engine::Algorithm> = jwt.algorithms.iter().copied().map(algorithm).collect();
     let mut accepted = written.clone();
@@ -214,9 +227,20 @@ fn key_source(jwt: &Jwt, at: Cursor<'_>, files: &mut Files, report: &mut Report)
     accepted.dedup();
     match &jwt.keys {
         Keys::Secret(secret) => {
-            let here = keys.get("secret").get("env").span();
-            keys::check_secret(&written, at.get("algorithms"), here, report);
-            engine::KeySource::Secret { env: secret.env.as_str().to_owned() }
+            let here = keys.get("secret");
+            let span = match secret {
+                Secret::Env { .. } => here.get("env").span(),
+                Secret::Sealed { .. } => here.key_of("sealed"),
+            };
+            keys::check_secret(&written, at.get("algorithms"), span, report);
+            match secret {
+                Secret::Env { env } => engine::KeySource::Secret { env: env.as_str().to_owned() },
+                Secret::Sealed { sealed, key } => {
+                    check_sealed(sealed.as_str(), bundle, jwt, span, report);
+                    let (jwe, key_env) = (sealed.as_str().to_owned(), key.env.as_str().to_owned());
+                    engine::KeySource::Sealed { jwe, key_env }
+                }
+            }
         }
         Keys::JwksInline(text) => {
             let here = keys.get("jwks_inline").span();
@@ -235,6 +259,26 @@ fn key_source(jwt: &Jwt, at: Cursor<'_>, files: &mut Files, report: &mut Report)
             let set = text.map(|text| keys::pem(file.as_str(), &text, &accepted, here, report));
             engine::KeySource::Jwks(set.unwrap_or_default())
         }
+    }
+}
+
+/// A sealed secret says for what it was sealed, and the filter opens it for nothing else.
+fn check_sealed(sealed: &str, bundle: &str, jwt: &Jwt, here: crate::diagnostic::Span, report: &mut Report) {
+    let Err(error) = Sealed::read(sealed, bundle, jwt.name.as_str()) else { return };
+    let place = format!("{bundle}/{}", jwt.name);
+    match (error, Sealed::party(sealed)) {
+        (SealedError::ForAnother, Some(party)) => report.error(
+            "sealed-for-another",
+            here,
+            format!("this secret was sealed for {party:?}, and is that of `{place}` here"),
+            format!("seal it anew: `bartizan seal --for {place} --to KEY.pub`"),
+        ),
+        _ => report.error(
+            "sealed-malformed",
+            here,
+            "this is not a sealed secret as the filter opens them",
+            format!("write here what `bartizan seal --for {place} --to KEY.pub` prints"),
+        ),
     }
 }
 

@@ -15,7 +15,7 @@ use std::str::FromStr;
 pub use self::addresses::{Host, Network};
 pub use self::http::{CookieName, HeaderName, HeaderValue, MediaType, QueryName};
 pub use self::names::{
-    BundleFile, BundleName, EnvName, Label, LabelText, LimitName, Name, PartDirectory, RoleName,
+    BundleFile, BundleName, EnvName, Label, LabelText, LimitName, Name, PartDirectory, RoleName, SealedSecret,
 };
 pub use self::permissions::{Grant, Requirement};
 pub use self::tokens::{ClaimPath, IssuerText, Scheme, TokenType};
@@ -144,6 +144,7 @@ pub fn check(format: &str, text: &str) -> Option<Result<(), Problem>> {
         "bartizan-moment" => by::<crate::time::Moment>(text),
         "bartizan-file" => by::<BundleFile>(text),
         "bartizan-issuer" => by::<IssuerText>(text),
+        "bartizan-sealed" => by::<SealedSecret>(text),
         "bartizan-env-name" => by::<EnvName>(text),
         "bartizan-claim-path" => by::<ClaimPath>(text),
         "bartizan-header-name" => by::<HeaderName>(text),

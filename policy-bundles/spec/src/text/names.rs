@@ -106,6 +106,20 @@ checked_text! {
 }
 
 checked_text! {
+    /// A secret that is sealed to a key of the filter: what `bartizan seal` prints.
+    SealedSecret, "bartizan-sealed", r"^[A-Za-z0-9_-]+\.\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$", ["eyJh..Xg.Zw.aQ"], |text| {
+        let mut parts = text.split('.');
+        let shape = parts.clone().count() == 5 && parts.clone().nth(1) == Some("");
+        let good = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        refuse_unless(shape && parts.all(good) && text.len() <= 4096, || Problem::new(
+            // What stands here may be the secret itself: never repeat it.
+            "this is not a sealed secret",
+            "seal it with `bartizan seal`, and write here what that prints",
+        ))
+    }
+}
+
+checked_text! {
     /// The name of an environment variable.
     EnvName, "bartizan-env-name", "^[A-Za-z_][A-Za-z0-9_]{0,127}$", ["CORP_SECRET"], |text| {
         let good = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');

@@ -108,7 +108,9 @@ pub(super) fn judge(plan: &Plan, token: &str, now: u64) -> Result<Judgement, Str
     };
     let surroundings = Surroundings { secret: &environment, seed: [0, 0], peer_appended: false };
     let bundle = (plan.name.clone(), plan.revision);
-    let mut engine = Engine::load(alone(plan), &surroundings).map_err(|error| error.to_string())?;
+    let mut reduced = alone(plan);
+    crate::commands::explain::leave_unopened(&mut reduced);
+    let mut engine = Engine::load(reduced, &surroundings).map_err(|error| error.to_string())?;
     let pairs: Vec<(&[u8], &[u8])> =
         request.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     let (mut exchange, mut trace) = (Exchange::default(), Trace::on());
