@@ -27,7 +27,7 @@ const START: Duration = Duration::from_secs(15);
 pub(crate) struct March {
     /// How long each revision took to be in force in every worker.
     took: Vec<Duration>,
-    tally: Tally,
+    pub(crate) tally: Tally,
     /// Requests that were under way while the policy changed, and those that one policy judged from head to end.
     slow: (usize, usize),
 }
@@ -37,15 +37,16 @@ impl std::fmt::Display for March {
         let longest = self.took.iter().max().copied().unwrap_or_default();
         let all: Duration = self.took.iter().sum();
         let mean = all.checked_div(u32::try_from(self.took.len()).unwrap_or(1)).unwrap_or_default();
-        let Tally { requests, refused } = self.tally;
+        let Tally { requests, refused, slowest } = self.tally;
         write!(
             f,
             "{} changes, in force in every worker after {} ms at the most, {} ms on average; {requests} requests over HTTP/1.1 \
-             and HTTP/2 ({refused} bodies of another revision refused) without an error or a mixed decision, and {} slow \
-             ones, of which {} spanned a change",
+             and HTTP/2 ({refused} bodies of another revision refused) without an error or a mixed decision, the \
+             longest of {} ms, and {} slow ones, of which {} spanned a change",
             self.took.len(),
             longest.as_millis(),
             mean.as_millis(),
+            slowest.as_millis(),
             self.slow.0,
             self.slow.1
         )

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -75,6 +75,8 @@ pub(crate) struct Tally {
     pub(crate) requests: usize,
     /// Of these, bodies that were refused, as they named another revision than the one that judged.
     pub(crate) refused: usize,
+    /// The longest that one took.
+    pub(crate) slowest: Duration,
 }
 
 /// A load that is under way.
@@ -119,6 +121,7 @@ impl Load {
             let part = client??;
             tally.requests += part.requests;
             tally.refused += part.refused;
+            tally.slowest = tally.slowest.max(part.slowest);
         }
         Ok(tally)
     }
@@ -157,6 +160,7 @@ async fn client(
             }
         };
         let place = || format!("after {} requests over {protocol}", tally.requests);
+        let began = Instant::now();
         let response =
             tokio::time::timeout(ANSWER, exchange).await.context("no answer").with_context(place)?;
         let response = response.with_context(place)?;
@@ -165,6 +169,7 @@ async fn client(
         ensure!(revision >= last, "{}: revision {revision} after {last}", place());
         last = revision;
         tally.requests += 1;
+        tally.slowest = tally.slowest.max(began.elapsed());
         tally.refused += usize::from(response.status == 400);
         // A body that is refused before the last of it has come ends its connection in HTTP/1.1.
         if response.header("connection") == Some("close") {

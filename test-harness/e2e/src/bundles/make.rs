@@ -27,15 +27,15 @@ pub(crate) struct Edition {
     pub(crate) mark: String,
     /// Further lines of `bundle.yaml`.
     pub(crate) more: String,
-    /// A further route, as a line.
-    pub(crate) route: &'static str,
+    /// Further routes, as lines.
+    pub(crate) routes: String,
 }
 
 impl Edition {
     /// The policy of a revision, marked by it.
     pub(crate) fn new(revision: u64) -> Self {
         let mark = mark(revision);
-        Self { name: NAME, revision, mark, more: String::new(), route: "" }
+        Self { name: NAME, revision, mark, more: String::new(), routes: String::new() }
     }
 
     /// The same policy with another mark: one that must never be seen.
@@ -51,11 +51,11 @@ impl Edition {
     }
 
     fn compile(&self) -> Result<Compiled> {
-        let Self { name, revision, mark, more, route } = self;
+        let Self { name, revision, mark, more, routes } = self;
         let bundle = format!(
             "apiVersion: bartizan/v1\nname: {name}\nrevision: {revision}\n{more}routes:\n\
              \x20 - {{path: /open, methods: [GET], access: public}}\n\
-             \x20 - {{path: /post, methods: [POST], access: public, body: {{max_size: 64KiB, json: {{schema: mark.json}}}}}}\n{route}\
+             \x20 - {{path: /post, methods: [POST], access: public, body: {{max_size: 64KiB, json: {{schema: mark.json}}}}}}\n{routes}\
              headers: {{request: {{set: {{{MARK}: {mark}}}}}, response: {{set: {{{MARK}: {mark}}}}}}}\n"
         );
         let schema = json!({

@@ -4,6 +4,7 @@ mod crew;
 mod first;
 mod follow;
 mod inline;
+mod large;
 mod live;
 mod load;
 mod log;
@@ -25,8 +26,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 /// The scenes, in the order in which they run.
-const SCENES: [&str; 9] =
-    ["inline", "refusals", "first", "restart", "update", "rotate", "poll", "follow", "oci"];
+const SCENES: [&str; 10] =
+    ["inline", "refusals", "first", "restart", "update", "rotate", "poll", "follow", "large", "oci"];
 
 /// Runs the scenes whose names contain a text, all without one, and prints what came of them.
 ///
@@ -47,6 +48,7 @@ pub async fn bundles(only: Option<&str>) -> Result<()> {
             "rotate" => update::rotate().await,
             "poll" => poll::poll().await,
             "follow" => follow::follow().await,
+            "large" => large::large().await,
             "oci" => oci::oci().await,
             _ => continue,
         };

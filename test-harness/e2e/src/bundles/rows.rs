@@ -272,7 +272,7 @@ fn contents() -> Vec<Row> {
                      keys: {{secret: {{env: {MISSING_SECRET}}}}}}}]}}"
                 );
                 let mut wanting = bad(revision + 1).with(&issuer);
-                wanting.route = "  - {path: /closed, access: authenticated}\n";
+                wanting.routes = "  - {path: /closed, access: authenticated}\n".to_owned();
                 edition(maker, &wanting)
             },
         },
