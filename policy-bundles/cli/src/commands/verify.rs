@@ -85,6 +85,11 @@ pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<Outcome, Failure> 
     });
     let now = verify.at.map_or_else(now, Moment::seconds);
     let judged = admit(&bytes, &trust, now, current).and_then(|admitted| {
+        bartizan_compiler::artifact::as_built(
+            &Envelope::parse(&bytes)?.payload,
+            admitted.about(),
+            admitted.plan(),
+        )?;
         // Its plan must load too, as it must in the filter.
         bartizan_compiler::load(admitted.plan().clone())
             .map_err(|error| Refused::new(Kind::PlanInvalid, error.to_string()))?;

@@ -1,8 +1,8 @@
 //! Artifacts that nobody has vouched for, and that try to look like something else.
 
-use bartizan_compiler::artifact::envelope;
+use bartizan_compiler::artifact::{SigningKey, envelope};
 use bartizan_compiler::canonical;
-use bartizan_engine::envelope::dsse::{MAX_ENVELOPE_BYTES, Signature};
+use bartizan_engine::envelope::dsse::{Envelope, MAX_ENVELOPE_BYTES, PAYLOAD_TYPE, Signature, preamble};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -17,6 +17,40 @@ pub(crate) fn changed(artifact: &[u8], change: impl FnOnce(&mut Value), signatur
     let mut payload: Value = serde_json::from_slice(&payload).unwrap_or_default();
     change(&mut payload);
     envelope(canonical::json(&payload).as_bytes(), signatures).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// What serde takes alike, and no build writes, is refused by everything that reads an artifact; also if it is signed well.
+#[test]
+fn what_no_build_writes_is_taken_by_nobody() {
+    let scratch = Scratch::new("as-built");
+    scratch.bundle("edge", "");
+    scratch.ends(0, "build edge -o edge.bundle");
+    scratch.ends(0, "keygen -o a");
+    let pem = String::from_utf8(scratch.read("a.key")).unwrap_or_default();
+    let key = SigningKey::from_pem(&pem).unwrap_or_else(|e| panic!("{e}"));
+    let signed = |name: &str, change: fn(&mut Value)| {
+        let unsigned = changed(&scratch.read("edge.bundle"), change, &[]);
+        let payload = Envelope::parse(&unsigned).unwrap_or_else(|e| panic!("{e}")).payload;
+        let message = [preamble(PAYLOAD_TYPE, &payload).as_bytes(), &payload].concat();
+        let sig = key.sign(&message).unwrap_or_else(|e| panic!("{e}"));
+        let keyid = key.public().unwrap_or_else(|e| panic!("{e}")).id().to_owned();
+        let bytes = envelope(&payload, &[Signature { keyid, sig }]).unwrap_or_else(|e| panic!("{e}"));
+        scratch.write(name, &bytes);
+    };
+    signed("good", |_| {});
+    signed("list", |payload| {
+        let builder = &payload["builder"];
+        payload["builder"] = serde_json::json!([builder["name"], builder["version"], "somebody"]);
+    });
+    signed("default", |payload| payload["labels"] = serde_json::json!({}));
+    scratch.ends(0, "verify good --trust a.pub");
+    for name in ["list", "default"] {
+        for command in ["verify NAME --trust a.pub", "sign NAME --key a.key", "inspect NAME"] {
+            let told = scratch.json(1, &command.replace("NAME", name));
+            assert_eq!(told["kind"], "not-canonical", "{command}: {told:#}");
+            assert!(told["detail"].to_string().contains("than a build does"), "{command}: {told:#}");
+        }
+    }
 }
 
 /// Clears the screen, hides text, turns it, and does so with characters that look like nothing.

@@ -7,7 +7,7 @@ mod signing;
 
 use bartizan_engine::envelope::dsse::{Envelope, MAX_ENVELOPE_BYTES, MAX_SIGNATURES, PAYLOAD_TYPE, preamble};
 use bartizan_engine::envelope::key::{Message, PublicKey, hex};
-use bartizan_engine::envelope::payload::{About, MAX_NUMBER, WhenExpired};
+use bartizan_engine::envelope::payload::{About, Builder, Head, MAX_NUMBER, WhenExpired};
 use bartizan_engine::envelope::{Kind, Refused};
 use bartizan_engine::plan::Plan;
 use base64::Engine as _;
@@ -33,34 +33,22 @@ pub fn payload(compiled: &Compiled, revision: Option<u64>, by: Option<&str>) -> 
         }
         plan.revision = revision;
     }
-    let written =
-        serde_json::to_value(&plan).map_err(|error| format!("the plan cannot be written: {error}"))?;
-    let mut builder = json!({"name": BUILDER, "version": env!("CARGO_PKG_VERSION")});
-    if let (Some(by), Some(builder)) = (by, builder.as_object_mut()) {
-        builder.insert("by".to_owned(), by.into());
-    }
-    let sources = compiled
-        .digests
-        .iter()
-        .map(|(path, digest)| (path.clone(), format!("sha256:{}", hex(digest)).into()));
-    let mut members = Map::from_iter([
-        ("builder".to_owned(), builder),
-        ("plan".to_owned(), written),
-        ("sources".to_owned(), Value::Object(sources.collect())),
-    ]);
     let release = &compiled.release;
-    if !release.labels.is_empty() {
-        members.insert("labels".to_owned(), json!(release.labels));
-    }
-    for (name, time) in [("not_before", release.not_before), ("expires", release.expires)] {
-        if let Some(time) = time {
-            members.insert(name.to_owned(), time.into());
-        }
-    }
-    if release.when_expired != WhenExpired::default() {
-        members.insert("when_expired".to_owned(), release.when_expired.name().into());
-    }
-    let payload = canonical::json(&Value::Object(members)).into_bytes();
+    let digest = |digest: &[u8; 32]| format!("sha256:{}", hex(digest));
+    let about = About {
+        builder: Builder {
+            name: BUILDER.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            by: by.map(str::to_owned),
+        },
+        labels: release.labels.clone(),
+        not_before: release.not_before,
+        expires: release.expires,
+        when_expired: release.when_expired,
+        sources: compiled.digests.iter().map(|(path, of)| (path.clone(), digest(of))).collect(),
+        plan: Head { plan_version: plan.plan_version, name: plan.name.clone(), revision: plan.revision },
+    };
+    let payload = text(&about, &plan)?.into_bytes();
     // By the very code of the filter: what it would refuse, or read as another plan, never leaves here.
     let read = About::read(&payload)
         .and_then(|about| about.plan(&payload))
@@ -71,6 +59,50 @@ pub fn payload(compiled: &Compiled, revision: Option<u64>, by: Option<&str>) -> 
             .to_owned());
     }
     Ok(payload)
+}
+
+/// The one text of a content. What says nothing is left out.
+fn text(about: &About, plan: &Plan) -> Result<String, String> {
+    let written =
+        serde_json::to_value(plan).map_err(|error| format!("the plan cannot be written: {error}"))?;
+    let mut builder = json!({"name": about.builder.name, "version": about.builder.version});
+    if let (Some(by), Some(builder)) = (&about.builder.by, builder.as_object_mut()) {
+        builder.insert("by".to_owned(), by.as_str().into());
+    }
+    let mut members = Map::from_iter([
+        ("builder".to_owned(), builder),
+        ("plan".to_owned(), written),
+        ("sources".to_owned(), json!(about.sources)),
+    ]);
+    if !about.labels.is_empty() {
+        members.insert("labels".to_owned(), json!(about.labels));
+    }
+    for (name, time) in [("not_before", about.not_before), ("expires", about.expires)] {
+        if let Some(time) = time {
+            members.insert(name.to_owned(), time.into());
+        }
+    }
+    if about.when_expired != WhenExpired::default() {
+        members.insert("when_expired".to_owned(), about.when_expired.name().into());
+    }
+    Ok(canonical::json(&Value::Object(members)))
+}
+
+/// Refuses a payload that says what it says in another way than a build does: with a list in the place of a mapping, or
+/// with a default spelt out. Filters read both alike, and other readers may not; nobody has a reason to write one.
+///
+/// # Errors
+/// When the payload is not the text of what was read from it.
+pub fn as_built(payload: &[u8], about: &About, plan: &Plan) -> Result<(), Refused> {
+    let detail = match text(about, plan) {
+        Ok(text) if text.as_bytes() == payload => return Ok(()),
+        Ok(text) => {
+            let at = text.bytes().zip(payload).take_while(|(a, b)| a == *b).count();
+            format!("written in another way than a build does, from byte {at} of the payload on")
+        }
+        Err(problem) => problem,
+    };
+    Err(Refused::new(Kind::NotCanonical, detail))
 }
 
 /// The envelope around a payload, with these signatures: an artifact. It is canonical JSON and a line break.
@@ -112,11 +144,12 @@ impl Artifact {
     /// Reads an artifact, whoever has signed it, and has the engine load its plan.
     ///
     /// # Errors
-    /// When a filter would refuse it for what it says, at any time.
+    /// When a filter would refuse it for what it says, at any time, or no build writes it so.
     pub fn read(bytes: &[u8]) -> Result<Self, Refused> {
         let envelope = Envelope::parse(bytes)?;
         let about = About::read(&envelope.payload)?;
         let plan = about.plan(&envelope.payload)?;
+        as_built(&envelope.payload, &about, &plan)?;
         crate::load(plan.clone()).map_err(|error| Refused::new(Kind::PlanInvalid, error.to_string()))?;
         Ok(Self { envelope, about, plan })
     }

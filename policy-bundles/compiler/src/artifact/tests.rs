@@ -152,3 +152,29 @@ fn a_schema_may_bound_lengths_by_more_than_a_double_holds() {
         payload(&compiled, None, None).unwrap();
     }
 }
+
+/// One content has one text: what serde reads alike, and others may not, is neither signed nor verified.
+#[test]
+fn what_no_build_writes_is_refused() {
+    let good = payload(&compiled(), None, None).unwrap();
+    let value: serde_json::Value = serde_json::from_slice(&good).unwrap();
+    let of = |value: &serde_json::Value| {
+        let bytes = crate::canonical::json(value).into_bytes();
+        Artifact::read(&envelope(&bytes, &[]).unwrap()).map(|_| ()).map_err(|refused| refused.kind)
+    };
+    assert_eq!(of(&value), Ok(()));
+    let list = |value: &serde_json::Value| {
+        serde_json::Value::Array(value.as_object().unwrap().values().cloned().collect())
+    };
+    // A structure as a list of its members, in the order in which they are declared.
+    let mut listed = value.clone();
+    listed["builder"] = list(&value["builder"]);
+    assert_eq!(of(&listed), Err(Kind::NotCanonical));
+    let headers = &value["plan"]["headers"];
+    let mut listed = value.clone();
+    listed["plan"]["headers"] = list(headers);
+    assert_eq!(of(&listed), Err(Kind::NotCanonical));
+    let mut said = value.clone();
+    said["labels"] = serde_json::json!({});
+    assert_eq!(of(&said), Err(Kind::NotCanonical));
+}

@@ -4,7 +4,7 @@
 //! definitions cost nothing. References are resolved, defaults of keywords that depend on their siblings
 //! (`additionalProperties`, `items` after `prefixItems`, `then` without `if`) are folded away, and
 //! annotations are gone: every keyword in a node is something to check. Numbers and constants stand as
-//! JSON text, exactly as they were written.
+//! JSON text; of a number with more digits than a double has, as that double.
 
 use serde::{Deserialize, Serialize};
 

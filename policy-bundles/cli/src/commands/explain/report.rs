@@ -115,15 +115,18 @@ impl Explanation {
             let _ = writeln!(out, "{text}");
         };
         line(format!("request   {} from {}", printable(&self.request), self.peer));
-        line(format!("bundle    `{}` revision {}", self.bundle.0, self.bundle.1));
+        line(format!("bundle    `{}` revision {}", printable(&self.bundle.0), self.bundle.1));
         if self.test_keys {
             line("keys      test keys in place of the issuers' keys".to_owned());
         }
         for name in &self.unset {
-            line(format!("keys      {name} is not set here: no token of its issuer can be good"));
+            line(format!(
+                "keys      {} is not set here: no token of its issuer can be good",
+                printable(name)
+            ));
         }
         match &self.route {
-            Some((id, at)) => line(format!("route     `{id}`, {at}")),
+            Some((id, at)) => line(format!("route     `{}`, {}", printable(id), printable(at))),
             None => line(format!("route     none of {}", self.routes)),
         }
         line(String::new());
@@ -134,7 +137,7 @@ impl Explanation {
                 room = considered.room.name();
                 line(paint(colour, "1;34", room));
             }
-            line(format!("  {:width$}  {}", considered.at, printable(&considered.what)));
+            line(format!("  {:width$}  {}", printable(&considered.at), printable(&considered.what)));
         }
         line(String::new());
         match &self.refusal {
@@ -146,9 +149,9 @@ impl Explanation {
                 let reason = format!("refused: {}, {}", refusal.reason.code(), refusal.reason.status());
                 line(format!("decision  {}", paint(colour, "1;31", &reason)));
                 line(format!("why       {}", printable(&refusal.detail)));
-                line(format!("client    {}", refusal.problem()));
+                line(format!("client    {}", printable(&refusal.problem())));
                 for (name, value) in &refusal.headers {
-                    line(format!("          {name}: {value}"));
+                    line(format!("          {}: {}", printable(name), printable(value)));
                 }
             }
         }
