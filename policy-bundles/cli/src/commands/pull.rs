@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use bartizan_engine::envelope::dsse::Envelope;
-use bartizan_engine::envelope::payload::About;
-use bartizan_engine::envelope::{Kind, Refused, Trust, admit};
+use bartizan_engine::envelope::payload::{About, Head};
+use bartizan_engine::envelope::{Current, Kind, Refused, Trust, admit};
 use bartizan_publish::oci;
 use bartizan_publish::oci::reference::Reference;
 use clap::Args;
@@ -13,7 +13,7 @@ use serde_json::json;
 use super::push::now;
 use super::registry::{Access, Trouble};
 use super::trusted::Trusted;
-use super::verify::{problem, said};
+use super::verify::{in_force, problem, said};
 use crate::files;
 use crate::output::{Failure, Format, Outcome, Screen, printable, shown};
 
@@ -23,7 +23,8 @@ Examples:
   bartizan pull registry.internal/edge@sha256:<64 digits> -o edge.bundle --trust a.pub b.pub --threshold 2
   bartizan pull localhost:5000/edge:v7 -o edge.bundle --unverified       to look at, not to use
 
-Nothing is written that the trust refuses, and an existing file is replaced in one step. Digests are always checked.
+Nothing is written that the trust refuses, nor over a newer artifact of the same bundle. Without --name any bundle that
+the keys have signed is taken. An existing file is replaced in one step. Digests are always checked.
 Credentials come from --username, the environment (BARTIZAN_REGISTRY=HOST:PORT, and BARTIZAN_REGISTRY_USERNAME and
 BARTIZAN_REGISTRY_PASSWORD for it) or `auths` in docker's config.json; credential helpers are not run.
 
@@ -43,6 +44,9 @@ pub(crate) struct Pull {
     /// Write it whoever has signed it.
     #[arg(long, required_unless_present = "trust", conflicts_with_all = ["trust", "threshold", "name"])]
     unverified: bool,
+    /// Replace an artifact by an older one of the same bundle, or by another of the same revision.
+    #[arg(long, requires = "trust")]
+    allow_older: bool,
     #[command(flatten)]
     trusted: Trusted,
     #[command(flatten)]
@@ -69,7 +73,8 @@ pub(crate) fn run(pull: &Pull, screen: &Screen) -> Result<Outcome, Failure> {
         Ok(pulled) => pulled,
         Err(trouble) => return Trouble::say(trouble, &place, pull.format, screen),
     };
-    let about = match judged(&pulled.artifact, trust.as_ref()) {
+    let over = if pull.allow_older { None } else { before(pull, &pulled.artifact)? };
+    let about = match judged(&pulled.artifact, trust.as_ref(), over.as_ref()) {
         Ok(about) => about,
         Err(refused) => {
             screen.out(&said(&place, &refused, pull.format, screen))?;
@@ -95,10 +100,22 @@ pub(crate) fn run(pull: &Pull, screen: &Screen) -> Result<Outcome, Failure> {
     Ok(Outcome::Fine)
 }
 
+/// What the file is that would be replaced, if it is an artifact of the same bundle: whoever may move a tag must not bring an
+/// older policy back.
+fn before(pull: &Pull, new: &[u8]) -> Result<Option<(Head, [u8; 32])>, Failure> {
+    if !pull.output.exists() {
+        return Ok(None);
+    }
+    let old = in_force(&files::read_artifact(&pull.output)?).ok();
+    Ok(old.filter(|(old, _)| in_force(new).is_ok_and(|(new, _)| new.name == old.name)))
+}
+
 /// What an artifact says, if it may be written.
-fn judged(artifact: &[u8], trust: Option<&Trust>) -> Result<About, Refused> {
+fn judged(artifact: &[u8], trust: Option<&Trust>, over: Option<&(Head, [u8; 32])>) -> Result<About, Refused> {
     let Some(trust) = trust else { return About::read(&Envelope::parse(artifact)?.payload) };
-    let admitted = admit(artifact, trust, now(), None)?;
+    let over =
+        over.map(|(head, digest)| Current { name: &head.name, revision: head.revision, digest: *digest });
+    let admitted = admit(artifact, trust, now(), over)?;
     // Its plan must load too, as it must in the filter.
     bartizan_compiler::load(admitted.plan().clone())
         .map_err(|error| Refused::new(Kind::PlanInvalid, error.to_string()))?;

@@ -29,34 +29,42 @@ impl Trusted {
         if self.trust.is_empty() {
             return Ok(Ok(None));
         }
-        let mut keys = Vec::new();
-        for path in &self.trust {
-            let text = files::read_key(path)?;
-            let key = if text.trim_start().starts_with('{') {
-                match serde_json::from_str(&text) {
-                    Ok(jwk) => TrustedKey { jwk: Some(jwk), ..TrustedKey::default() },
-                    Err(error) => return Ok(Err(format!("{}: not a JSON Web Key: {error}", shown(path)))),
-                }
-            } else {
-                TrustedKey { pem: Some(text), ..TrustedKey::default() }
-            };
-            keys.push(key);
-        }
-        let plan = TrustPlan { keys, threshold: self.threshold, name: self.name.clone() };
-        Ok(match Trust::load(&plan) {
-            Ok(trust) => Ok(Some(trust)),
-            Err(error) => {
-                // `keys[1].pem` is the second file, for people.
-                let file = self
-                    .trust
-                    .iter()
-                    .enumerate()
-                    .find(|(index, _)| error.place.starts_with(&format!("keys[{index}]")));
-                Err(match file {
-                    Some((_, path)) => format!("{}: {}", shown(path), error.problem),
-                    None => error.to_string(),
-                })
-            }
-        })
+        Ok(load(&self.trust, self.threshold, self.name.as_deref())?.map(|(_, trust)| Some(trust)))
     }
+}
+
+/// The trust in the keys of these files, as a configuration writes it and ready to use; or what is wrong with a key.
+pub(super) fn load(
+    files: &[PathBuf],
+    threshold: usize,
+    name: Option<&str>,
+) -> Result<Result<(TrustPlan, Trust), String>, Failure> {
+    let mut keys = Vec::new();
+    for path in files {
+        let text = files::read_key(path)?;
+        let key = if text.trim_start().starts_with('{') {
+            match serde_json::from_str(&text) {
+                Ok(jwk) => TrustedKey { jwk: Some(jwk), ..TrustedKey::default() },
+                Err(error) => return Ok(Err(format!("{}: not a JSON Web Key: {error}", shown(path)))),
+            }
+        } else {
+            TrustedKey { pem: Some(text), ..TrustedKey::default() }
+        };
+        keys.push(key);
+    }
+    let plan = TrustPlan { keys, threshold, name: name.map(str::to_owned) };
+    Ok(match Trust::load(&plan) {
+        Ok(trust) => Ok((plan, trust)),
+        Err(error) => {
+            // `keys[1].pem` is the second file, for people.
+            let file = files
+                .iter()
+                .enumerate()
+                .find(|(index, _)| error.place.starts_with(&format!("keys[{index}]")));
+            Err(match file {
+                Some((_, path)) => format!("{}: {}", shown(path), error.problem),
+                None => error.to_string(),
+            })
+        }
+    })
 }

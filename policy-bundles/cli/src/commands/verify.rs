@@ -7,13 +7,14 @@ use bartizan_compiler::artifact::Artifact;
 use bartizan_engine::envelope::dsse::Envelope;
 use bartizan_engine::envelope::key::{PublicKey, hex, sha256};
 use bartizan_engine::envelope::payload::{About, Head, WhenExpired};
-use bartizan_engine::envelope::trust::{TrustPlan, TrustedKey};
-use bartizan_engine::envelope::{Admitted, Current, Kind, Refused, Trust, admit};
+use bartizan_engine::envelope::trust::TrustPlan;
+use bartizan_engine::envelope::{Admitted, Current, Kind, Refused, admit};
 use bartizan_spec::time::Moment;
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::inline::Deployment;
+use super::trusted;
 use crate::files;
 use crate::output::{Failure, Format, Outcome, Screen, json_text, paint, printable, shown};
 
@@ -61,7 +62,7 @@ pub(crate) struct Verify {
 pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<Outcome, Failure> {
     let place = verify.artifact.display().to_string();
     let bytes = files::read_artifact(&verify.artifact)?;
-    let (plan, trust) = match trust(verify)? {
+    let (plan, trust) = match trusted::load(&verify.trust, verify.threshold, verify.name.as_deref())? {
         Ok(trust) => trust,
         Err(what) => {
             screen.out(&problem(&place, &what, verify.format, screen))?;
@@ -113,7 +114,7 @@ pub(crate) fn run(verify: &Verify, screen: &Screen) -> Result<Outcome, Failure> 
 }
 
 /// What must be known of an artifact that is in force. The rest of its plan may be of another release.
-fn in_force(bytes: &[u8]) -> Result<(Head, [u8; 32]), Refused> {
+pub(super) fn in_force(bytes: &[u8]) -> Result<(Head, [u8; 32]), Refused> {
     let envelope = Envelope::parse(bytes)?;
     let about = About::read(&envelope.payload)?;
     Ok((about.plan, sha256(&envelope.payload)))
@@ -138,39 +139,6 @@ fn inlined(
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// The trust that the command line names, as a configuration writes it and ready to use.
-fn trust(verify: &Verify) -> Result<Result<(TrustPlan, Trust), String>, Failure> {
-    let mut keys = Vec::new();
-    for path in &verify.trust {
-        let text = files::read_key(path)?;
-        let key = if text.trim_start().starts_with('{') {
-            match serde_json::from_str(&text) {
-                Ok(jwk) => TrustedKey { jwk: Some(jwk), ..TrustedKey::default() },
-                Err(error) => return Ok(Err(format!("{}: not a JSON Web Key: {error}", shown(path)))),
-            }
-        } else {
-            TrustedKey { pem: Some(text), ..TrustedKey::default() }
-        };
-        keys.push(key);
-    }
-    let plan = TrustPlan { keys, threshold: verify.threshold, name: verify.name.clone() };
-    Ok(match Trust::load(&plan) {
-        Ok(trust) => Ok((plan, trust)),
-        Err(error) => {
-            // `keys[1].pem` is the second file, for people.
-            let file = verify
-                .trust
-                .iter()
-                .enumerate()
-                .find(|(index, _)| error.place.starts_with(&format!("keys[{index}]")));
-            Err(match file {
-                Some((_, path)) => format!("{}: {}", shown(path), error.problem),
-                None => error.to_string(),
-            })
-        }
-    })
 }
 
 /// Who vouches for it: the identifier and the file of each key.

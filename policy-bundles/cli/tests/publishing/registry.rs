@@ -110,6 +110,22 @@ fn what_is_pushed_to_a_real_registry_is_pulled_from_it() {
         assert!(!scratch.path("none.bundle").exists());
     }
 
+    // Whoever moves the tag back brings no older policy over a newer one.
+    for revision in [3, 9] {
+        scratch.ends(0, &format!("build edge -o r.bundle --revision {revision}"));
+        scratch.ends(0, &format!("sign r.bundle --key release.key -o r{revision}.bundle"));
+    }
+    scratch.ends(0, &format!("push r9.bundle {edge}:moving"));
+    scratch.ends(0, &format!("pull {edge}:moving -o current.bundle --trust release.pub"));
+    scratch.ends(0, &format!("push r3.bundle {edge}:moving"));
+    let pull = format!("pull {edge}:moving -o current.bundle --trust release.pub");
+    assert_eq!(scratch.json(1, &pull)["kind"], "older-revision");
+    assert_eq!(scratch.read("current.bundle"), scratch.read("r9.bundle"));
+    scratch.ends(0, &format!("{pull} --allow-older"));
+    assert_eq!(scratch.read("current.bundle"), scratch.read("r3.bundle"));
+    // The same again is fine, and what is no artifact is only a file.
+    scratch.ends(0, &pull);
+
     // A time only if it is given, and then each time the same.
     let dated = |epoch: &str| {
         let arguments = format!("push edge.bundle {edge}:dated --format json");

@@ -1,9 +1,9 @@
 //! The bundle server: artifacts of directories and files, over HTTP/1.1 and cleartext HTTP/2.
 //!
-//! Files are looked at a few times each second ([`shelf`]), read once, judged, and then served from memory. So an answer
+//! Files are looked at a few times each second (`shelf`), read once, judged, and then served from memory. So an answer
 //! is never half of a file, no request reaches the file system, and what somebody breaks on disk stays as it was for
 //! clients. A request asks for a name; nothing else of it leads anywhere. A client that has the newest artifact may wait
-//! for the next ([`answer`]). Slow and silent clients are cut off ([`connection`]).
+//! for the next (`answer`). Slow and silent clients are cut off (`connection`).
 
 mod answer;
 mod conditions;
