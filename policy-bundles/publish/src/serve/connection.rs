@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use super::Shared;
@@ -37,6 +37,9 @@ const STREAMS: u32 = 128;
 
 /// A write of more bytes than this is part of an answer. Pings of HTTP/2 would keep any connection for ever.
 const PING: usize = 64;
+
+/// How long a new connection waits for one to give way before another is asked.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Takes connections until the server is to stop.
 pub(super) async fn accept(listener: TcpListener, places: Arc<Semaphore>, shared: Arc<Shared>) {
@@ -80,7 +83,6 @@ struct Connection {
     stream: TcpStream,
     client: SocketAddr,
     seat: Seat,
-    _place: OwnedSemaphorePermit,
 }
 
 /// Takes the next connection; or closes it at once if its address has its share.
@@ -95,19 +97,25 @@ async fn next(
     let Some(seat) = shared.places.connection(client.ip(), shared.limits.per_address) else {
         return Ok(Err(client));
     };
+    let mut seat = seat;
     let place = match Arc::clone(places).try_acquire_owned() {
         Ok(place) => place,
-        Err(_) => {
+        Err(_) => loop {
             shared.places.make_room(&seat);
-            // If nobody can give way, all are being answered. Further clients wait in the queue of the operating system.
-            Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?
-        }
+            // If all are being answered, nobody gives way now, and somebody may soon. Further clients wait in the queue of
+            // the operating system.
+            let place = Arc::clone(places).acquire_owned();
+            if let Ok(place) = tokio::time::timeout(AGAIN, place).await {
+                break place.map_err(io::Error::other)?;
+            }
+        },
     };
-    Ok(Ok(Connection { stream, client, seat, _place: place }))
+    seat.place = Some(place);
+    Ok(Ok(Connection { stream, client, seat }))
 }
 
 async fn serve(connection: Connection, shared: Arc<Shared>) {
-    let Connection { stream, client, seat, _place } = connection;
+    let Connection { stream, client, seat } = connection;
     let activity = Arc::clone(&seat.activity);
     let idle = shared.limits.idle;
     let io = Watched { stream, activity: Arc::clone(&activity) };

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
 /// What a connection does, for whoever decides when it has done nothing for too long.
@@ -92,6 +92,9 @@ pub(super) struct Seat {
     address: IpAddr,
     number: u64,
     pub(super) activity: Arc<Activity>,
+    /// INVARIANT: given back after the connection has left the table, as a field is dropped last: a connection that has
+    /// no place any more is not asked to give way.
+    pub(super) place: Option<OwnedSemaphorePermit>,
 }
 
 /// A waiting client's place, while it lives.
@@ -119,7 +122,7 @@ impl Places {
         let (number, activity) = (table.next, Arc::new(Activity::new()));
         table.next += 1;
         table.connections.insert(number, Arc::clone(&activity));
-        Some(Seat { places: Arc::clone(self), address, number, activity })
+        Some(Seat { places: Arc::clone(self), address, number, activity, place: None })
     }
 
     /// A place for a client that waits, unless its address has so many already.
@@ -136,10 +139,12 @@ impl Places {
 
     /// Has the connection give way that has been without a request for longest, but not the one that needs the place.
     pub(super) fn make_room(&self, but: &Seat) {
-        let table = self.table();
+        let mut table = self.table();
         let idle =
             table.connections.iter().filter(|(number, one)| **number != but.number && !one.is_answered());
-        if let Some((_, longest)) = idle.min_by_key(|(_, one)| one.last()) {
+        let longest = idle.min_by_key(|(_, one)| one.last()).map(|(number, _)| *number);
+        // Taken out, so that it is not asked twice while it leaves.
+        if let Some(longest) = longest.and_then(|number| table.connections.remove(&number)) {
             longest.give_way.notify_one();
         }
     }

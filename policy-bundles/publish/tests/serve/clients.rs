@@ -104,7 +104,7 @@ async fn who_does_nothing_gives_way() {
         crowd.push(bed.connect().await);
     }
     assert_eq!(bed.get("/edge.bundle", "").await.status, 200);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     drop((half, kept, stuck, crowd));
 }
 
@@ -118,6 +118,7 @@ async fn who_waits_for_a_change_does_not_give_way() {
     let third = bed.spawn("/edge.bundle", "");
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(!first.is_finished() && !second.is_finished() && !third.is_finished());
+    // Those that have been answered and keep the connection do, at once.
     bed.write("edge.bundle", &artifact(2));
     for client in [first, second, third] {
         // `*` is whatever there is, so these are told that they have it.
