@@ -17,7 +17,7 @@ Examples:
   bartizan sign edge.bundle --key a.key --key b.key -o signed.bundle
 
 What no filter would load is not signed; when it is valid is not looked at. Bad signatures in the name of a key that
-signs are dropped. Keys are `PRIVATE KEY` in PEM (PKCS#8), Ed25519 or P-256.
+signs are dropped, and where there is no room one that names no key. Keys are `PRIVATE KEY` in PEM (PKCS#8), Ed25519 or P-256.
 
 Exit codes: 0 signed; 1 the artifact or a key is wrong, nothing was written; 2 usage; 3 cannot read or write";
 

@@ -5,8 +5,10 @@
 
 mod signing;
 
-use bartizan_engine::envelope::dsse::{Envelope, MAX_ENVELOPE_BYTES, MAX_SIGNATURES, PAYLOAD_TYPE, preamble};
-use bartizan_engine::envelope::key::{Message, PublicKey, hex};
+use bartizan_engine::envelope::dsse::{
+    Envelope, MAX_ENVELOPE_BYTES, MAX_SIGNATURES, PAYLOAD_TYPE, Signature, preamble,
+};
+use bartizan_engine::envelope::key::{Message, hex};
 use bartizan_engine::envelope::payload::{About, Builder, Head, MAX_NUMBER, WhenExpired};
 use bartizan_engine::envelope::{Kind, Refused};
 use bartizan_engine::plan::Plan;
@@ -109,10 +111,7 @@ pub fn as_built(payload: &[u8], about: &About, plan: &Plan) -> Result<(), Refuse
 ///
 /// # Errors
 /// When no filter would read it, because it is too large.
-pub fn envelope(
-    payload: &[u8],
-    signatures: &[bartizan_engine::envelope::dsse::Signature],
-) -> Result<Vec<u8>, String> {
+pub fn envelope(payload: &[u8], signatures: &[Signature]) -> Result<Vec<u8>, String> {
     let signatures: Vec<Value> = signatures
         .iter()
         .map(|signature| json!({"keyid": signature.keyid, "sig": STANDARD.encode(&signature.sig)}))
@@ -154,44 +153,38 @@ impl Artifact {
         Ok(Self { envelope, about, plan })
     }
 
-    /// Adds a signature. Bad ones in the name of this key go: a filter tries few that have one name, and who wrote them
-    /// may have wanted that it never comes to the good one.
+    /// Adds a signature under the name of the key. Bad ones under this name go: a filter tries few that have one name, and
+    /// who wrote them may have wanted that it never comes to the good one. One of this key without a name goes too, for a
+    /// filter may run out of tries among such; and where there is no room, one without a name that is not good or not known.
     ///
     /// # Errors
-    /// When this key has signed it already, or there are as many signatures as an envelope may have.
+    /// When this key has signed it already, or there are as many signatures with names as an envelope may have.
     pub fn sign(&mut self, key: &SigningKey) -> Result<(), String> {
         let public = key.public()?;
         let Envelope { payload, signatures } = &mut self.envelope;
         let preamble = preamble(PAYLOAD_TYPE, payload);
         let message = Message::new([preamble.as_bytes(), payload.as_slice()]);
+        let is_good = |one: &Signature| public.verify(&message, &one.sig);
         let before = signatures.len();
-        signatures.retain(|one| one.keyid != public.id() || public.verify(&message, &one.sig));
-        let went = before.saturating_sub(signatures.len());
-        if self.is_signed_by(&public) {
-            // Then that they went was what it lacked.
-            return match went {
+        signatures.retain(|one| one.keyid != public.id() || is_good(one));
+        if signatures.iter().any(|one| one.keyid == public.id()) {
+            // If others went, then that was what it lacked.
+            return match before.saturating_sub(signatures.len()) {
                 0 => Err(format!("the key {} has signed it already; keys count once", public.id())),
                 _ => Ok(()),
             };
         }
-        if self.envelope.signatures.len() >= MAX_SIGNATURES {
-            return Err(format!("it has {MAX_SIGNATURES} signatures, which is the most"));
+        signatures.retain(|one| !one.keyid.is_empty() || !is_good(one));
+        if signatures.len() >= MAX_SIGNATURES {
+            let Some(nobodys) = signatures.iter().position(|one| one.keyid.is_empty()) else {
+                return Err(format!("it has {MAX_SIGNATURES} signatures, which is the most; build it anew"));
+            };
+            signatures.remove(nobodys);
         }
-        let sig = key.sign(&[preamble.as_bytes(), &self.envelope.payload].concat())?;
+        let sig = key.sign(&[preamble.as_bytes(), payload.as_slice()].concat())?;
         let keyid = public.id().to_owned();
-        self.envelope.signatures.push(bartizan_engine::envelope::dsse::Signature { keyid, sig });
+        signatures.push(Signature { keyid, sig });
         Ok(())
-    }
-
-    /// Whether there is a good signature of this key, under its own name or none: with that of another key a filter
-    /// tries that key alone.
-    #[must_use]
-    pub fn is_signed_by(&self, key: &PublicKey) -> bool {
-        let preamble = preamble(PAYLOAD_TYPE, &self.envelope.payload);
-        let message = Message::new([preamble.as_bytes(), &self.envelope.payload]);
-        let mut tried =
-            self.envelope.signatures.iter().filter(|one| one.keyid.is_empty() || one.keyid == key.id());
-        tried.any(|one| key.verify(&message, &one.sig))
     }
 
     /// The artifact as bytes.

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bartizan_engine::envelope::dsse::Signature;
-use bartizan_engine::envelope::key::Algorithm;
+use bartizan_engine::envelope::key::{Algorithm, PublicKey};
 use bartizan_engine::envelope::trust::{TrustPlan, TrustedKey};
 use bartizan_engine::envelope::{Trust, admit};
 
@@ -88,6 +87,37 @@ fn bad_signatures_in_the_name_of_a_key_go_when_it_signs() {
     assert!(!is_taken(&artifact));
     artifact.sign(&one).unwrap();
     assert!(is_taken(&artifact));
+}
+
+/// Whoever fills an envelope with signatures of nobody keeps nobody from signing it.
+#[test]
+fn signatures_without_a_name_make_room() {
+    let payload = payload(&compiled(), None, None).unwrap();
+    let keys: Vec<SigningKey> = (0..8).map(|_| SigningKey::generate(Algorithm::Ed25519)).collect();
+    let all: Vec<&SigningKey> = keys.iter().collect();
+    let [key, ..] = keys.as_slice() else { panic!() };
+    let is_taken =
+        |artifact: &Artifact| admit(&artifact.to_bytes().unwrap(), &trust(&all, 1), NOW, None).is_ok();
+    let bad = || Signature { keyid: String::new(), sig: vec![1; 64] };
+    let mut unnamed = Artifact::read(&envelope(&payload, &[]).unwrap()).unwrap();
+    unnamed.sign(key).unwrap();
+    let mut good = unnamed.envelope.signatures.remove(0);
+    good.keyid.clear();
+    // The good one has no name, and stands behind more bad ones than a filter tries.
+    let mut behind = Artifact::read(&envelope(&payload, &[]).unwrap()).unwrap();
+    behind.envelope.signatures = (0..15).map(|_| bad()).chain([good]).collect();
+    assert!(!is_taken(&behind));
+    behind.sign(key).unwrap();
+    assert!(is_taken(&behind));
+    assert_eq!(behind.envelope.signatures.len(), 16);
+    let mut full = Artifact::read(&envelope(&payload, &[]).unwrap()).unwrap();
+    full.envelope.signatures = (0..16).map(|_| bad()).collect();
+    full.sign(key).unwrap();
+    assert!(is_taken(&full));
+    // What names a key is another's, and stays.
+    full.envelope.signatures =
+        (0..16).map(|n| Signature { keyid: format!("{n}"), sig: vec![1; 64] }).collect();
+    assert!(full.sign(key).unwrap_err().contains("build it anew"));
 }
 
 #[test]
