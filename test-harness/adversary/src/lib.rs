@@ -13,6 +13,7 @@ pub mod delivery;
 pub mod disconnects;
 pub mod faults;
 pub mod kinds;
+pub mod large;
 pub mod load;
 pub mod memory;
 pub mod module;

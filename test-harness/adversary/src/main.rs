@@ -9,7 +9,8 @@ use bartizan_adversary::faults::{self, Setup};
 use bartizan_adversary::kinds::Kind;
 use bartizan_adversary::races::{self, Races};
 use bartizan_adversary::{
-    artifacts, delivery, disconnects, kinds, load, memory, module, policy, reloads, start, traps, updates,
+    artifacts, delivery, disconnects, kinds, large, load, memory, module, policy, reloads, start, traps,
+    updates,
 };
 use bartizan_host::{Module, Status};
 use clap::{Parser, Subcommand};
@@ -52,6 +53,8 @@ enum Command {
     Artifacts,
     /// Bundles that are followed: bad answers, spoilt shared data, failing host calls, workers that vanish.
     Delivery,
+    /// Policies with a thousand routes and with ten thousand: time and size.
+    Large,
     /// Clients and upstreams go away between any two frames.
     Disconnects {
         /// How many streams.
@@ -133,9 +136,11 @@ fn execute(command: Command) -> Result<()> {
             trap(&module, 100)
         }
         Command::Load { requests, million } => loads(&module, if million { 1_000_000 } else { requests }),
+        Command::Large => larges(&module, &[1_000, 10_000]),
         Command::Start => starts(&module),
         Command::Quick => {
             starts(&module)?;
+            larges(&module, &[1_000])?;
             race(&module, 0..2_000)?;
             each_fault(&module, &FEW)?;
             drawn_faults(&module, 0..3_000)?;
@@ -149,6 +154,7 @@ fn execute(command: Command) -> Result<()> {
         }
         Command::Long => {
             starts(&module)?;
+            larges(&module, &[1_000, 10_000])?;
             race(&module, 0..10_000)?;
             each_fault(&module, &Status::ALL)?;
             drawn_faults(&module, 0..20_000)?;
@@ -165,6 +171,13 @@ fn execute(command: Command) -> Result<()> {
 
 fn starts(module: &Module) -> Result<()> {
     println!("{}", start::run(module, &policy::library("iot-gateway")?)?);
+    Ok(())
+}
+
+fn larges(module: &Module, routes: &[usize]) -> Result<()> {
+    for &routes in routes {
+        println!("{}", large::run(module, routes)?);
+    }
     Ok(())
 }
 
