@@ -47,6 +47,11 @@ fn a_new_bundle_can_be_checked_built_and_explained() {
         let check = bartizan(&["check", "--deny-warnings", &place], "");
         assert_eq!(check.status.code(), Some(0), "{name}: {}", text(&check.stdout));
     }
+    // The line for editors names a schema that is there, in a part too.
+    let part = directory.join("parts/shop/part.yaml");
+    let first = std::fs::read_to_string(&part).unwrap_or_default();
+    let schema = first.lines().next().and_then(|line| line.split("$schema=").nth(1)).unwrap_or_default();
+    assert!(part.with_file_name(schema).is_file(), "{schema}");
     let again = bartizan(&["init", &place], "");
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).contains("not empty"));

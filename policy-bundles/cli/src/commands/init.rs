@@ -17,6 +17,7 @@ Exit codes: 0 done; 1 there is something in the way, nothing was written; 2 usag
 
 /// The schema beside a bundle, for editors.
 const SCHEMA_FILE: &str = "bundle.schema.json";
+const PART_SCHEMA_FILE: &str = "part.schema.json";
 
 /// Makes a new bundle from a ready-made one. Never writes over anything.
 #[derive(Debug, Args)]
@@ -55,18 +56,25 @@ pub(crate) fn run(init: &Init, screen: &Screen) -> Result<Outcome, Failure> {
         if let Some(parent) = target.parent() {
             std::fs::create_dir_all(parent).map_err(|e| Failure::at(parent, &e))?;
         }
-        let bytes =
-            if path == bartizan_compiler::BUNDLE_FILE { with_schema_beside(bytes) } else { bytes.to_vec() };
+        let bytes = match schema_of(path) {
+            Some(schema) => with_schema(bytes, &schema),
+            None => bytes.to_vec(),
+        };
         std::fs::write(&target, bytes).map_err(|e| Failure::at(&target, &e))?;
     }
-    let schema = directory.join(SCHEMA_FILE);
-    std::fs::write(&schema, bartizan_spec::schema::bundle_schema_text())
-        .map_err(|e| Failure::at(&schema, &e))?;
+    let mut schemas = vec![(SCHEMA_FILE, bartizan_spec::schema::bundle_schema_text())];
+    if files.iter().any(|(path, _)| is_part(path)) {
+        schemas.push((PART_SCHEMA_FILE, bartizan_spec::schema::part_schema_text()));
+    }
+    for (name, text) in &schemas {
+        let schema = directory.join(name);
+        std::fs::write(&schema, text).map_err(|e| Failure::at(&schema, &e))?;
+    }
     let place = shown(directory);
     screen.out(&format!(
         "made {place} from `{}`: {} files\n\nnext:\n  1. edit {place}/bundle.yaml: name, issuer, audiences, routes\n  2. put your issuer's public keys into {place}/keys; those there now are test keys\n  3. bartizan check {place}\n",
         init.from,
-        files.len().saturating_add(1),
+        files.len().saturating_add(schemas.len()),
     ))?;
     Ok(Outcome::Fine)
 }
@@ -80,13 +88,25 @@ fn list(screen: &Screen) -> Result<Outcome, Failure> {
     Ok(Outcome::Fine)
 }
 
+fn is_part(path: &str) -> bool {
+    path.ends_with(&format!("/{}", bartizan_compiler::PART_FILE))
+}
+
+/// Where the schema of a file of the bundle is, as seen from that file.
+fn schema_of(path: &str) -> Option<String> {
+    if path == bartizan_compiler::BUNDLE_FILE {
+        return Some(SCHEMA_FILE.to_owned());
+    }
+    is_part(path).then(|| format!("{}{PART_SCHEMA_FILE}", "../".repeat(path.matches('/').count())))
+}
+
 /// In the repository the schema is somewhere else than in a bundle that stands alone.
-fn with_schema_beside(bytes: &[u8]) -> Vec<u8> {
+fn with_schema(bytes: &[u8], schema: &str) -> Vec<u8> {
     let text = String::from_utf8_lossy(bytes);
     let lines: Vec<String> = text
         .lines()
         .map(|line| match line.strip_prefix("# yaml-language-server:") {
-            Some(_) => format!("# yaml-language-server: $schema={SCHEMA_FILE}"),
+            Some(_) => format!("# yaml-language-server: $schema={schema}"),
             None => line.to_owned(),
         })
         .collect();
