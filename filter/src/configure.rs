@@ -6,13 +6,13 @@ use std::rc::Rc;
 
 use bartizan_engine::delivery::{Follower, InForce, Source};
 use bartizan_engine::envelope::trust::TrustPlan;
-use bartizan_engine::envelope::{self, Trust, Vouched};
+use bartizan_engine::envelope::{self, Kind, Trust, Vouched};
 use bartizan_engine::host::{Host, Loaded, Stored};
 use bartizan_engine::pipeline::{Engine, Surroundings};
 use bartizan_engine::plan::Plan;
 
 use crate::config::{BeforeFirst, Configuration, Settings, SignatureSetting};
-use crate::following::Following;
+use crate::following::{Bootstrap, Following};
 use crate::host::{self, Buffer, Status};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
@@ -134,16 +134,25 @@ pub(crate) fn configure(size: usize, metrics: &Rc<Metrics>) -> Result<Configured
     if let Some(problem) = here {
         return Err(Problem::Here(problem));
     }
-    let note = time.or(seed.err());
-    let judged = match (note.is_some(), followed.is_some()) {
-        (false, _) => judged,
+    let expired = matches!(&time, Some((Some(Kind::Expired), _)));
+    let note = time.map(|(_, problem)| problem).or(seed.err());
+    let (judged, bootstrap) = match (note.is_some(), followed.is_some(), judged) {
+        (true, false, _) => return Err(Problem::Here(note.unwrap_or_default())),
         // Without the bundle of the configuration: another may come.
-        (true, true) => None,
-        (true, false) => return Err(Problem::Here(note.unwrap_or_default())),
+        (true, true, Some((.., Some((vouched, _))))) if !expired => (None, Bootstrap::Waiting(vouched)),
+        (true, true, _) | (_, _, None) => (None, Bootstrap::None),
+        (false, _, Some((active, text, signed))) => {
+            let bootstrap =
+                signed.map_or(Bootstrap::None, |(_, about)| Bootstrap::Good(active.clone(), about));
+            (Some((active, text, ())), bootstrap)
+        }
     };
-    let bootstrap = judged.as_ref().and_then(|(active, _, about)| Some((active.clone(), about.clone()?)));
-    let following = followed
-        .map(|(follower, before)| Following::new(follower, deployment, metrics.clone(), bootstrap, before));
+    let expires = matches!(&bootstrap, Bootstrap::Good(_, about) if about.expires.is_some());
+    let following = (followed.is_some() || expires).then(|| {
+        let (follower, before) = followed.unzip();
+        let before = before.unwrap_or(BeforeFirst::Refuse);
+        Following::new(follower, deployment, metrics.clone(), bootstrap, before)
+    });
     let active = judged.map(|(active, vouched, _)| {
         let policy = active
             .engine
@@ -193,13 +202,16 @@ fn trust(written: &TrustPlan) -> Result<Trust, Problem> {
 }
 
 /// A plan, who vouches for it, and what else was signed.
-type Policy = (Plan, String, Option<InForce>);
+type Policy = (Plan, String, Option<(Box<Vouched>, InForce)>);
+
+/// Why a bundle cannot come into force now; without a kind if there was no time to judge it by.
+type Untimely = (Option<Kind>, String);
 
 /// The policy in the configuration. That it is too early or too late for it is put into `time`.
 fn policy(
     configuration: &Configuration<'_>,
     is_followed: bool,
-    time: &mut Option<String>,
+    time: &mut Option<Untimely>,
 ) -> Result<Option<Policy>, Problem> {
     match (configuration.plan, configuration.bundle, &configuration.trust) {
         (Some(plan), None, None) => {
@@ -212,12 +224,15 @@ fn policy(
             let vouched: Vouched =
                 envelope::vouch(bundle.get().as_bytes(), &trust(written)?, None).map_err(told)?;
             *time = match host::now() {
-                Ok(nanoseconds) => vouched.in_time(nanoseconds / 1_000_000_000).map_err(told).err(),
-                Err(status) => Some(format!("the time cannot be read (status {})", status.0)),
+                Ok(nanoseconds) => {
+                    vouched.in_time(nanoseconds / 1_000_000_000).err().map(|refused| (Some(refused.kind), told(refused)))
+                }
+                Err(status) => Some((None, format!("the time cannot be read (status {})", status.0))),
             };
             let about = InForce::of(vouched.about(), vouched.digest());
-            let (plan, signers) = vouched.into_parts();
-            Ok(Some((plan, format!(", signed by {},", signers.join(" and ")), Some(about))))
+            let (plan, signers) = vouched.clone().into_parts();
+            let text = format!(", signed by {},", signers.join(" and "));
+            Ok(Some((plan, text, Some((Box::new(vouched), about)))))
         }
         (None, None, Some(_)) if is_followed => Ok(None),
         (None, None, None) => Err(Problem::Here(NO_POLICY.into())),

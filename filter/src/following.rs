@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bartizan_engine::delivery::follower::Request;
-use bartizan_engine::delivery::record::{Mark, State};
+use bartizan_engine::delivery::record::Mark;
 use bartizan_engine::delivery::{Failure, Fault, Follower, InForce, Outcome};
 use bartizan_engine::envelope::Vouched;
 
@@ -35,12 +35,28 @@ struct Bundle {
     about: InForce,
 }
 
+/// What becomes of the bundle of a configuration.
+pub(crate) enum Bootstrap {
+    /// There is none, or it has expired.
+    None,
+    /// It is in force.
+    Good(Rc<Active>, InForce),
+    /// It is too early for it, or the proxy did not do what it needs.
+    Waiting(Box<Vouched>),
+}
+
 /// See the module.
 pub(crate) struct Following {
-    follower: Follower,
+    /// Without a source there is only the time to be judged.
+    follower: Option<Follower>,
     deployment: Deployment,
     metrics: Rc<Metrics>,
     bundle: Option<Bundle>,
+    /// The bundle of the configuration, if it could not come into force yet.
+    waiting: Option<Vouched>,
+    /// When this worker began to follow, and when a poll was good, in seconds since 1970.
+    since: Option<u64>,
+    succeeded: Option<u64>,
     /// Requests go through until a bundle was in force anywhere.
     open: bool,
     expired: bool,
@@ -66,27 +82,34 @@ fn shared() -> Proxy {
 
 impl Following {
     pub(crate) fn new(
-        follower: Follower,
+        follower: Option<Follower>,
         deployment: Deployment,
         metrics: Rc<Metrics>,
-        bootstrap: Option<(Rc<Active>, InForce)>,
+        bootstrap: Bootstrap,
         before_first: BeforeFirst,
     ) -> Self {
         metrics.define_following();
-        let bundle = bootstrap.map(|(active, about)| Bundle { active, about });
-        let open = bundle.is_none() && before_first == BeforeFirst::Allow;
-        Self { follower, deployment, metrics, bundle, open, expired: false, told: None }
+        let (bundle, waiting, open) = match bootstrap {
+            Bootstrap::None => (None, None, before_first == BeforeFirst::Allow),
+            Bootstrap::Good(active, about) => (Some(Bundle { active, about }), None, false),
+            // That it cannot be used now is no reason to let requests through.
+            Bootstrap::Waiting(vouched) => (None, Some(*vouched), false),
+        };
+        let (since, succeeded, told) = (None, None, None);
+        Self { follower, deployment, metrics, bundle, waiting, since, succeeded, open, expired: false, told }
     }
 
     /// Puts in force what another worker has accepted before: a VM that comes back, or a new configuration, does not go back
     /// to the bundle it was configured with.
     pub(crate) fn resume(&mut self) {
         let Some(now) = now() else { return self.close() };
-        let (picked, ever) = self.follower.resume(&mut shared(), now, self.bundle.as_ref().map(mark));
-        if ever {
-            self.close();
+        if let Some(follower) = &mut self.follower {
+            let (picked, ever) = follower.resume(&mut shared(), now, self.bundle.as_ref().map(mark));
+            if ever {
+                self.close();
+            }
+            self.take(picked);
         }
-        self.take(picked);
         self.judge_time(now / 1_000);
     }
 
@@ -108,15 +131,24 @@ impl Following {
     /// What is done twice a second. `shows` says whether to show it in metrics.
     pub(crate) fn tick(&mut self, shows: bool) {
         let Some(now) = now() else { return };
-        let tick = self.follower.tick(&mut shared(), now, self.bundle.as_ref().map(mark));
+        self.wait_for_it(now / 1_000);
+        let Some(follower) = &mut self.follower else {
+            self.judge_time(now / 1_000);
+            if shows {
+                self.metrics.show(Gauge::Expired, u64::from(self.expired));
+            }
+            return;
+        };
+        let tick = follower.tick(&mut shared(), now, self.bundle.as_ref().map(mark));
         let state = tick.state.unwrap_or_default();
+        self.succeeded = state.succeeded.or(self.succeeded);
         if state.accepted.is_some() {
             self.close();
         }
         self.take(tick.picked);
         self.judge_time(now / 1_000);
         if shows {
-            self.show(&state, now / 1_000);
+            self.show(now / 1_000);
         }
         if let Some(request) = tick.ask {
             self.metrics.count(Event::Poll);
@@ -124,15 +156,32 @@ impl Following {
         }
     }
 
-    fn show(&self, state: &State, now: u64) {
+    /// The bundle of the configuration may come into force later: its time comes, or the proxy does what it did not do before.
+    fn wait_for_it(&mut self, now: u64) {
+        let Some(vouched) =
+            self.waiting.take_if(|vouched| self.bundle.is_some() || vouched.in_time(now).is_ok())
+        else {
+            return;
+        };
+        if self.bundle.is_none() {
+            match self.load(vouched.clone()) {
+                Ok(loaded) => self.put_in_force(loaded),
+                Err(_) => self.waiting = Some(vouched),
+            }
+        }
+    }
+
+    fn show(&mut self, now: u64) {
         if let Some(bundle) = &self.bundle {
             self.metrics.show(Gauge::Revision, bundle.about.mark.revision);
         }
         self.metrics.show(Gauge::Expired, u64::from(self.expired));
-        if let Some(succeeded) = state.succeeded {
+        if let Some(succeeded) = self.succeeded {
             self.metrics.show(Gauge::LastSuccess, succeeded);
-            self.metrics.show(Gauge::AgeSeconds, now.saturating_sub(succeeded));
         }
+        // What never was good is as old as the wait for it.
+        let since = *self.since.get_or_insert(now);
+        self.metrics.show(Gauge::AgeSeconds, now.saturating_sub(self.succeeded.unwrap_or(since)));
     }
 
     /// An expired bundle stays in force or refuses everything, as it says itself. The clock is looked at here, so that
@@ -188,11 +237,11 @@ impl Following {
 
     fn put_in_force(&mut self, loaded: Loaded) {
         let Loaded { bundle, signers } = loaded;
-        let text = format!(
-            "bartizan: {} is in force, signed by {signers}, from {}",
-            name(&bundle.about.mark),
-            self.follower.source()
-        );
+        let from = match &self.follower {
+            Some(follower) if self.waiting.is_none() => format!(", from {}", follower.source()),
+            _ => String::new(),
+        };
+        let text = format!("bartizan: {} is in force, signed by {signers}{from}", name(&bundle.about.mark));
         self.bundle = Some(bundle);
         self.told = None;
         self.close();
@@ -212,9 +261,14 @@ impl Following {
             request.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let timeout = u32::try_from(request.timeout).unwrap_or(u32::MAX);
         match host::http_call(&request.cluster, &headers, timeout) {
-            Ok(token) => self.follower.sent(token),
+            Ok(token) => {
+                if let Some(follower) = &mut self.follower {
+                    follower.sent(token);
+                }
+            }
             Err(status) => {
-                let outcome = self.follower.not_sent(&mut shared(), now, status.0);
+                let Some(follower) = &mut self.follower else { return };
+                let outcome = follower.not_sent(&mut shared(), now, status.0);
                 self.conclude(outcome, now);
             }
         }
@@ -228,7 +282,8 @@ impl Following {
         let headers = host::pairs(&map).unwrap_or_default();
         let mine = self.bundle.as_ref().map(|bundle| bundle.about.mark.clone());
         let deployment = &self.deployment;
-        let outcome = self.follower.answered(
+        let Some(follower) = &mut self.follower else { return };
+        let outcome = follower.answered(
             &mut shared(),
             now,
             mine.as_ref(),
@@ -281,8 +336,8 @@ impl Following {
 /// Others need not wait until a lease has run out that nobody has any more.
 impl Drop for Following {
     fn drop(&mut self) {
-        if self.follower.is_asking() {
-            self.follower.release(&mut shared());
+        if let Some(follower) = self.follower.as_mut().filter(|follower| follower.is_asking()) {
+            follower.release(&mut shared());
         }
     }
 }

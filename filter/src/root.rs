@@ -55,6 +55,10 @@ impl Root {
 
 impl Drop for Root {
     fn drop(&mut self) {
+        // Envoy keeps the timer of a root context that is gone.
+        if self.inner.try_borrow().is_ok_and(|inner| inner.following.is_some()) {
+            let _ = host::set_tick_period(0);
+        }
         let id = self.id;
         let _ = ROOTS.try_with(|roots| {
             if let Ok(mut roots) = roots.try_borrow_mut() {

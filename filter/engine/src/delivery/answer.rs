@@ -85,7 +85,7 @@ fn body(headers: &[(&[u8], &[u8])], asked: Asked) -> Result<Answer, Failure> {
 }
 
 /// An entity tag (RFC 9110, section 8.8.3) that is short and ASCII.
-fn is_tag(tag: &[u8]) -> bool {
+pub(super) fn is_tag(tag: &[u8]) -> bool {
     let opaque = tag.strip_prefix(b"W/").unwrap_or(tag);
     let inner = opaque.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     tag.len() <= MAX_TAG

@@ -1,18 +1,25 @@
 //! One worker that follows a bundle source, together with the others.
 
+use std::fmt;
+
 use super::answer::Asked;
 use super::failure::{Failure, Fault};
 use super::manifest::Blob;
-use super::record::{Accepted, Broken, Digest, Lease, Mark, Slots, State};
+use super::record::{Broken, Digest, Lease, Mark, Slots, State};
 use super::schedule;
 use super::source::{ARTIFACT, MANIFEST, Place, Source};
-use crate::envelope::key::sha256;
 use crate::envelope::payload::{About, WhenExpired};
-use crate::envelope::{self, Trust, Vouched};
+use crate::envelope::{Trust, Vouched};
 use crate::host::Host;
 
 /// How much longer than an answer may take a lease lasts, in milliseconds.
-const GRACE: u64 = 1_000;
+pub(super) const GRACE: u64 = 1_000;
+
+/// The longest lease, without that: who waits for longer renews it.
+const LEASE: u64 = 5_000;
+
+/// A lease is renewed when it has less than this left.
+const RENEWED: u64 = 3_000;
 
 /// What a worker must know of the bundle in force there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +44,7 @@ impl InForce {
 }
 
 /// A request to be sent, with a timeout in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// The proxy's cluster.
     pub cluster: String,
@@ -45,6 +52,13 @@ pub struct Request {
     pub headers: Vec<(&'static str, String)>,
     /// How long the answer may take.
     pub timeout: u64,
+}
+
+/// Without headers: one may be a credential.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
 }
 
 /// What there is to do at a tick.
@@ -96,8 +110,20 @@ pub struct Follower {
     pub(super) holder: u64,
     pub(super) dice: u64,
     pub(super) pending: Option<Pending>,
-    /// The bytes that did not come into force here, and when to try again.
-    pub(super) tried: Option<(Digest, u64)>,
+    /// Bytes that were to come into force here, and when to try again.
+    pub(super) tried: Vec<Tried>,
+    /// When this worker asks again at the earliest, and how far ahead that was: what counts if it cannot be written down.
+    pub(super) quiet: (u64, u64),
+    /// It is written down that a bundle was in force.
+    pub(super) noted: bool,
+}
+
+/// Bytes that were to come into force, and perhaps did not.
+#[derive(Debug)]
+pub(super) struct Tried {
+    pub(super) bytes: Digest,
+    pub(super) again: u64,
+    pub(super) wait: u64,
 }
 
 /// What is asked just now.
@@ -106,6 +132,8 @@ pub(super) struct Pending {
     pub(super) token: Option<u32>,
     pub(super) asked: Asked,
     pub(super) until: u64,
+    /// Until when the lease lasts.
+    pub(super) lease: u64,
     /// What the manifest named, and the manifest's digest.
     pub(super) blob: Option<(Blob, String)>,
 }
@@ -117,7 +145,18 @@ impl Follower {
     pub fn new(source: Source, trust: Trust, trust_id: &[u8], agent: &str, drawn: u64) -> Self {
         let slots = Slots::new(&source.id(), trust_id);
         let agent = agent.to_owned();
-        Self { source, trust, slots, agent, holder: drawn, dice: drawn | 1, pending: None, tried: None }
+        Self {
+            source,
+            trust,
+            slots,
+            agent,
+            holder: drawn,
+            dice: drawn | 1,
+            pending: None,
+            tried: Vec::new(),
+            quiet: (0, 0),
+            noted: false,
+        }
     }
 
     /// Where bundles come from.
@@ -126,103 +165,29 @@ impl Follower {
         &self.source
     }
 
-    /// What another worker has accepted, if it is to come into force here; and whether a bundle of this source ever was in force
-    /// anywhere, as far as anybody knows. Under a trust that is new, that is what was accepted under another, if this one
-    /// vouches for it too.
-    pub fn resume(
-        &mut self,
-        host: &mut dyn Host,
-        now: u64,
-        mine: Option<&Mark>,
-    ) -> (Option<Result<Vouched, Failure>>, bool) {
-        let (Ok((state, version)), Ok((floor, written))) = (self.slots.state(host), self.slots.floor(host))
-        else {
-            return (None, true);
-        };
-        let state = state.unwrap_or_default();
-        if state.accepted.is_some() {
-            let slots = self.slots.clone();
-            return (self.pick(host, now, mine, &slots, state, version), true);
-        }
-        let home = floor.and_then(|floor| Slots::at(&floor.home, &self.source.id()));
-        let picked = home.and_then(|slots| {
-            let (state, version) = slots.state(host).ok()?;
-            // Why it cannot be taken over is no news: there is another trust.
-            self.pick(host, now, mine, &slots, state?, version)?.ok().map(Ok)
-        });
-        (picked, written.is_some())
-    }
-
-    /// What there is to do now, in milliseconds since 1970, with what is in force here.
-    pub fn tick(&mut self, host: &mut dyn Host, now: u64, mine: Option<&Mark>) -> Tick {
-        let Ok((state, version)) = self.slots.state(host) else { return Tick::default() };
-        let state = state.unwrap_or_default();
-        let slots = self.slots.clone();
-        let picked = self.pick(host, now, mine, &slots, state.clone(), version);
-        let ask = self.poll(host, now, &state);
-        Tick { state: Some(state), picked, ask }
-    }
-
-    /// What was accepted, if it is newer than what is in force here. Shared data is not believed: the artifact is
-    /// judged as if it had just come, but for the time. It was in time when it came into force.
-    fn pick(
-        &mut self,
-        host: &mut dyn Host,
-        now: u64,
-        mine: Option<&Mark>,
-        slots: &Slots,
-        state: State,
-        version: Option<u32>,
-    ) -> Option<Result<Vouched, Failure>> {
-        let accepted = state.accepted.clone()?;
-        if mine.is_some_and(|mine| mine.name != accepted.mark.name || mine.revision >= accepted.mark.revision)
-        {
-            return None;
-        }
-        if self.tried.is_some_and(|(bytes, again)| {
-            bytes == accepted.bytes && !schedule::due(again, now, self.source.interval)
-        }) {
-            return None;
-        }
-        self.tried = Some((accepted.bytes, now.saturating_add(self.source.interval)));
-        let bytes = match slots.bytes(host, accepted.second) {
-            Ok((Some(bytes), _)) if sha256(&bytes) == accepted.bytes.0 => bytes,
-            found => {
-                let detail = match found {
-                    Ok((None, _)) => "what another worker has accepted is not in shared data",
-                    Ok(_) => "what is in shared data is not what another worker has accepted",
-                    Err(Broken) => "shared data cannot be read",
-                };
-                if found.is_ok() && accepted.tag.is_some() {
-                    // Whoever asks next asks for all of it.
-                    let mut repaired = state;
-                    repaired.accepted = Some(Accepted { tag: None, ..accepted });
-                    let _ = slots.set_state(host, repaired, version);
-                }
-                return Some(Err(Failure::new(Fault::NotShared, detail)));
-            }
-        };
-        let vouched = envelope::vouch(&bytes, &self.trust, mine.map(Mark::current));
-        Some(vouched.map_err(Failure::from).and_then(|vouched| {
-            if InForce::of(vouched.about(), vouched.digest()).mark == accepted.mark {
-                return Ok(vouched);
-            }
-            Err(Failure::new(Fault::NotShared, "what is in shared data is not what it is said to be"))
-        }))
-    }
-
     /// A request, if it is time and no other worker asks.
-    fn poll(&mut self, host: &mut dyn Host, now: u64, state: &State) -> Option<Request> {
-        let interval = self.source.interval;
-        if self.pending.as_ref().is_some_and(|pending| self.is_held(pending.until, now)) {
+    pub(super) fn poll(
+        &mut self,
+        host: &mut dyn Host,
+        now: u64,
+        mine: Option<&Mark>,
+        state: &State,
+    ) -> Option<Request> {
+        if let Some(pending) = &self.pending
+            && !schedule::due(pending.until, now, self.source.patience().saturating_add(GRACE))
+        {
+            if pending.lease < pending.until && pending.lease < now.saturating_add(RENEWED) {
+                self.renew(host, now);
+            }
             return None;
         }
         self.pending = None;
-        if !schedule::due(state.next, now, interval) {
+        let (next, wait) = self.quiet;
+        if !schedule::due(next, now, wait) || !self.is_due(state, now) {
             return None;
         }
         let (lease, version) = self.slots.lease(host).ok()?;
-        if lease.is_some_and(|lease| self.is_held(lease.until, now)) {
+        if lease.is_some_and(|lease| Self::is_held(lease.until, now)) {
             return None;
         }
         let until = self.until(now);
@@ -234,12 +199,14 @@ impl Follower {
             Ok((state, _)) => state.unwrap_or_default(),
             Err(Broken) => return self.give_up(host),
         };
-        if !schedule::due(state.next, now, interval) {
+        if !self.is_due(&state, now) {
             return self.give_up(host);
         }
         let (asked, request) = match &self.source.place {
             Place::Path(path) => {
-                let tag = state.accepted.and_then(|accepted| accepted.tag);
+                // Who has something else in force must not be told that nothing has changed.
+                let known = state.accepted.filter(|accepted| Some(&accepted.mark) == mine && !accepted.torn);
+                let tag = known.and_then(|accepted| accepted.tag);
                 let asked = Asked::Artifact { conditional: tag.is_some() };
                 let accept = format!("{ARTIFACT}, application/json");
                 let mut request = self.request(path.clone(), accept);
@@ -256,8 +223,25 @@ impl Follower {
                 (Asked::Manifest, self.request(path, MANIFEST.to_owned()))
             }
         };
-        self.pending = Some(Pending { token: None, asked, until, blob: None });
+        self.pending =
+            Some(Pending { token: None, asked, until: self.patient(now), lease: until, blob: None });
         Some(request)
+    }
+
+    fn is_due(&self, state: &State, now: u64) -> bool {
+        schedule::due(state.next, now, state.wait.min(schedule::longest(self.source.interval)))
+    }
+
+    /// Who waits for long says so again and again: the lease of one that has vanished runs out soon.
+    fn renew(&mut self, host: &mut dyn Host, now: u64) {
+        let until = self.until(now);
+        if let Ok((Some(lease), version)) = self.slots.lease(host)
+            && lease.holder == self.holder
+            && self.slots.set_lease(host, &Lease::new(until, self.holder), version) == Ok(true)
+            && let Some(pending) = &mut self.pending
+        {
+            pending.lease = until;
+        }
     }
 
     fn give_up<T>(&mut self, host: &mut dyn Host) -> Option<T> {
@@ -265,14 +249,19 @@ impl Follower {
         None
     }
 
-    /// Until when a lease that is taken now lasts.
-    pub(super) fn until(&self, now: u64) -> u64 {
+    /// Until when an answer to what is asked now is waited for.
+    pub(super) fn patient(&self, now: u64) -> u64 {
         now.saturating_add(self.source.patience()).saturating_add(GRACE)
     }
 
-    /// Whether a lease holds. One that lasts longer than any of this source comes from a clock that was wrong.
-    fn is_held(&self, until: u64, now: u64) -> bool {
-        until > now && until <= self.until(now)
+    /// Until when a lease that is taken now lasts.
+    pub(super) fn until(&self, now: u64) -> u64 {
+        now.saturating_add(self.source.patience().min(LEASE)).saturating_add(GRACE)
+    }
+
+    /// Whether a lease holds. One that lasts longer than any comes from a clock that was wrong.
+    const fn is_held(until: u64, now: u64) -> bool {
+        until > now && until <= now.saturating_add(LEASE).saturating_add(GRACE)
     }
 
     pub(super) fn request(&self, path: String, accept: String) -> Request {

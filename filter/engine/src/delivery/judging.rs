@@ -18,6 +18,8 @@ const TRIES: usize = 4;
 enum Next<T> {
     Ask(Request),
     Done(Option<T>, bool),
+    /// Another worker goes on.
+    Lost,
 }
 
 impl Follower {
@@ -43,6 +45,7 @@ impl Follower {
         };
         match self.judge(host, now, mine, pending, headers, size, body, load) {
             Ok(Next::Ask(request)) => Outcome::Ask(request),
+            Ok(Next::Lost) => Outcome::Ignored,
             Ok(Next::Done(loaded, again)) => self.end(host, now, Ok((loaded, again))),
             Err(failure) => self.end(host, now, Err(failure)),
         }
@@ -72,7 +75,7 @@ impl Follower {
         // What the proxy announced is not what counts.
         self.fits(body.len(), &pending)?;
         let tag = match (pending.asked, pending.blob) {
-            (Asked::Manifest, _) => return self.manifest(host, now, &body),
+            (Asked::Manifest, _) => return self.manifest(host, now, mine, &body),
             (Asked::Blob, Some((blob, manifest))) => {
                 if digest_of(&body) != blob.digest {
                     let detail = format!("the blob is not {}", blob.digest);
@@ -108,7 +111,13 @@ impl Follower {
     }
 
     /// Asks for what a manifest names, unless that was accepted already.
-    fn manifest<T>(&mut self, host: &mut dyn Host, now: u64, bytes: &[u8]) -> Result<Next<T>, Failure> {
+    fn manifest<T>(
+        &mut self,
+        host: &mut dyn Host,
+        now: u64,
+        mine: Option<&Mark>,
+        bytes: &[u8],
+    ) -> Result<Next<T>, Failure> {
         let Place::Oci { repository, reference } = &self.source.place else {
             return Err(Failure::new(Fault::ManifestInvalid, "nobody asked for a manifest"));
         };
@@ -118,11 +127,10 @@ impl Follower {
             return Err(Failure::new(Fault::DigestMismatch, detail));
         }
         let (state, _) = self.slots.state(host).map_err(not_shared)?;
-        if state
-            .and_then(|state| state.accepted)
-            .and_then(|accepted| accepted.tag)
-            .is_some_and(|tag| tag == digest)
-        {
+        let accepted = state.and_then(|state| state.accepted);
+        if accepted.is_some_and(|known| {
+            known.tag.is_some_and(|tag| tag == digest) && Some(&known.mark) == mine && !known.torn
+        }) {
             let again = self.note_success(host, now)?;
             return Ok(Next::Done(None, again));
         }
@@ -134,12 +142,15 @@ impl Follower {
         if lease.is_some_and(|lease| lease.holder != self.holder)
             || !self.slots.set_lease(host, &Lease::new(until, self.holder), version).map_err(not_shared)?
         {
-            return Err(Failure::new(
-                Fault::NotShared,
-                "another worker asks as well; the answer came too late",
-            ));
+            return Ok(Next::Lost);
         }
-        self.pending = Some(Pending { token: None, asked: Asked::Blob, until, blob: Some((blob, digest)) });
+        self.pending = Some(Pending {
+            token: None,
+            asked: Asked::Blob,
+            until: self.patient(now),
+            lease: until,
+            blob: Some((blob, digest)),
+        });
         Ok(Next::Ask(request))
     }
 
@@ -154,82 +165,84 @@ impl Follower {
         tag: Option<String>,
         load: &mut dyn FnMut(Admitted) -> Result<T, String>,
     ) -> Result<Next<T>, Failure> {
+        let raw = Digest(sha256(bytes));
         let mut loaded = None;
         for _ in 0..TRIES {
             let (state, state_version) = self.slots.state(host).map_err(not_shared)?;
-            let (floor, floor_version) = self.slots.floor(host).map_err(not_shared)?;
             let mut state = state.unwrap_or_default();
-            let before = state.accepted.as_ref().map(|accepted| &accepted.mark);
-            let current = self.newest(mine, before, floor.as_ref());
+            let again = state.wrong.is_some();
+            let before = state.accepted.clone();
+            let same = before.clone().filter(|before| before.bytes == raw && Some(&before.mark) == mine);
+            if let Some(same) = same.filter(|same| !same.torn) {
+                // What is in force here, from a server that does not tag, or tags anew.
+                state.accepted = Some(Accepted { tag: tag.clone(), ..same });
+                self.succeed(&mut state, now);
+                if self.slots.set_state(host, state, state_version).map_err(not_shared)? {
+                    return Ok(Next::Done(None, again));
+                }
+                continue;
+            }
+            let (floor, floor_version) = self.slots.floor(host).map_err(not_shared)?;
+            let current = self.newest(mine, floor.as_ref());
             let admitted = envelope::admit(bytes, &self.trust, now / 1_000, current.map(Mark::current))?;
             let mark = InForce::of(admitted.about(), admitted.digest()).mark;
-            let raw = Digest(sha256(bytes));
+            let signers = admitted.signers().to_vec();
             if mine != Some(&mark) && loaded.is_none() {
                 let made = load(admitted).map_err(|problem| Failure::new(Fault::DoesNotLoad, problem))?;
                 loaded = Some(made);
             }
-            let again = state.wrong.is_some();
+            let second = before.is_some_and(|before| !before.second);
+            let (_, version) = self.slots.bytes(host, second).map_err(not_shared)?;
+            if !self.slots.set_bytes(host, second, bytes, version).map_err(not_shared)? {
+                continue;
+            }
+            let home = self.slots.id().to_owned();
+            let here = Floor { mark: mark.clone(), home, bytes: raw, second, signers };
+            if floor.as_ref() != Some(&here)
+                && !self.slots.set_floor(host, &here, floor_version).map_err(not_shared)?
+            {
+                continue;
+            }
+            state.accepted = Some(Accepted { mark, bytes: raw, second, tag: tag.clone(), torn: false });
             self.succeed(&mut state, now);
-            let whole =
-                state.accepted.as_ref().filter(|a| a.mark == mark && a.bytes == raw && a.tag.is_some());
-            let second = match whole {
-                Some(accepted) => accepted.second,
-                None => {
-                    let here = Floor { mark: mark.clone(), home: self.slots.id().to_owned() };
-                    if floor.as_ref() != Some(&here)
-                        && !self.slots.set_floor(host, &here, floor_version).map_err(not_shared)?
-                    {
-                        continue;
-                    }
-                    let second = state.accepted.as_ref().is_some_and(|accepted| !accepted.second);
-                    let (_, version) = self.slots.bytes(host, second).map_err(not_shared)?;
-                    if !self.slots.set_bytes(host, second, bytes, version).map_err(not_shared)? {
-                        continue;
-                    }
-                    second
-                }
-            };
-            state.accepted = Some(Accepted { mark, bytes: raw, second, tag: tag.clone() });
             if self.slots.set_state(host, state, state_version).map_err(not_shared)? {
-                self.tried = None;
+                self.tried.clear();
                 return Ok(Next::Done(loaded, again));
             }
         }
         Err(Failure::new(Fault::NotShared, "other workers wrote at the same time"))
     }
 
-    /// What an artifact must follow: the newest of what is in force here, what was accepted last, and what was ever accepted
-    /// from this source under any trust that allows the name.
-    fn newest<'m>(
-        &self,
-        mine: Option<&'m Mark>,
-        accepted: Option<&'m Mark>,
-        floor: Option<&'m Floor>,
-    ) -> Option<&'m Mark> {
-        let floor = floor
-            .map(|floor| &floor.mark)
-            .filter(|floor| self.trust.name().is_none_or(|name| name == floor.name));
-        let marks = [mine, accepted, floor];
-        let first = marks.into_iter().flatten().next()?;
-        let same = marks.into_iter().flatten().filter(|mark| mark.name == first.name);
-        // Of two with one revision the first counts.
-        same.reduce(|newest, mark| if mark.revision > newest.revision { mark } else { newest })
+    /// What an artifact must follow: the newer of what is in force here, and of what was ever accepted from this source by
+    /// keys that are enough for this trust too.
+    fn newest<'m>(&self, mine: Option<&'m Mark>, floor: Option<&'m Floor>) -> Option<&'m Mark> {
+        let floor = floor.filter(|floor| self.counts(floor)).map(|floor| &floor.mark);
+        match (mine, floor) {
+            (Some(mine), Some(floor)) if floor.name == mine.name && floor.revision > mine.revision => {
+                Some(floor)
+            }
+            (Some(mine), _) => Some(mine),
+            (None, floor) => floor,
+        }
     }
 
     fn succeed(&mut self, state: &mut State, now: u64) {
         state.succeeded = Some(now / 1_000);
         state.troubles = 0;
         state.wrong = None;
-        state.next = self.next(now, state);
+        self.plan(now, state);
     }
 
-    fn next(&mut self, now: u64, state: &State) -> u64 {
+    /// When to ask again.
+    fn plan(&mut self, now: u64, state: &mut State) {
         // xorshift64: it spreads, and decides nothing.
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;
         self.dice ^= self.dice << 17;
         let past = Past { troubles: state.troubles, succeeded: state.succeeded.is_some() };
-        now.saturating_add(schedule::wait(self.source.interval, past, self.dice >> 16))
+        state.wait = schedule::wait(self.source.interval, past, self.dice >> 16);
+        state.next = now.saturating_add(state.wait);
+        self.quiet = (state.next, state.wait);
     }
 
     /// Notes that nothing has changed, and says whether the last poll went wrong.
@@ -253,12 +266,15 @@ impl Follower {
     fn note_failure(&mut self, host: &mut dyn Host, now: u64, kind: Kind) -> bool {
         let mut news = true;
         for _ in 0..TRIES {
-            let Ok((state, version)) = self.slots.state(host) else { break };
+            let Ok((state, version)) = self.slots.state(host) else {
+                self.plan(now, &mut State::default());
+                break;
+            };
             let mut state = state.unwrap_or_default();
             news = state.wrong.as_deref() != Some(kind.code());
-            state.troubles = schedule::troubles(state.troubles, kind);
+            state.troubles = schedule::troubles(state.troubles, kind, state.succeeded.is_some());
             state.wrong = Some(kind.code().to_owned());
-            state.next = self.next(now, &state);
+            self.plan(now, &mut state);
             if self.slots.set_state(host, state, version) != Ok(false) {
                 break;
             }

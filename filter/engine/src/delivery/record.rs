@@ -5,12 +5,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::answer::is_tag;
+use super::source::is_digest;
 use crate::envelope::Current;
 use crate::envelope::key::hex;
 use crate::host::{Host, Loaded, Stored};
 
 /// The version of these records.
 const VERSION: u32 = 1;
+
+/// How all keys begin. The number is that of the records, so that two releases in one process do not write over each other's.
+const PREFIX: &str = "follow.1";
 
 /// The longest record that is read.
 const LONGEST: usize = 8 * 1024;
@@ -43,6 +48,13 @@ pub struct Floor {
     pub mark: Mark,
     /// Which slots it lies in: see [`Slots::id`].
     pub home: String,
+    /// The SHA-256 of the artifact as it came.
+    pub bytes: Digest,
+    /// In which of the two slots the artifact lies.
+    pub second: bool,
+    /// The identifiers of the keys that vouched for it. Under a trust that they would not satisfy it counts for nothing: a
+    /// key that is not trusted any more must not stop those that are.
+    pub signers: Vec<String>,
 }
 
 /// A SHA-256, in hexadecimal digits.
@@ -88,6 +100,8 @@ pub struct Accepted {
     pub second: bool,
     /// What the server calls it: an entity tag, or the digest of a manifest.
     pub tag: Option<String>,
+    /// Somebody found other bytes: whoever asks next asks for all of it.
+    pub torn: bool,
 }
 
 /// How following goes, for all workers.
@@ -99,6 +113,8 @@ pub struct State {
     pub accepted: Option<Accepted>,
     /// When to ask again, in milliseconds since 1970.
     pub next: u64,
+    /// How far ahead that was when it was planned, in milliseconds.
+    pub wait: u64,
     /// When a poll was good, in seconds since 1970.
     pub succeeded: Option<u64>,
     /// How many polls in a row the server was in trouble.
@@ -184,10 +200,10 @@ impl Slots {
     fn of(id: String, source: &[u8; 32]) -> Self {
         let source: String = hex(source).chars().take(32).collect();
         Self {
-            lease: format!("follow.{id}.lease"),
-            state: format!("follow.{id}.state"),
-            bytes: [format!("follow.{id}.bytes.0"), format!("follow.{id}.bytes.1")],
-            floor: format!("follow.{source}.floor"),
+            lease: format!("{PREFIX}.{id}.lease"),
+            state: format!("{PREFIX}.{id}.state"),
+            bytes: [format!("{PREFIX}.{id}.bytes.0"), format!("{PREFIX}.{id}.bytes.1")],
+            floor: format!("{PREFIX}.{source}.floor"),
             id,
         }
     }
@@ -213,7 +229,13 @@ impl Slots {
     /// # Errors
     /// When the proxy does not say.
     pub fn state(&self, host: &mut dyn Host) -> Result<Found<State>, Broken> {
-        Ok(versioned(read(host, &self.state)?))
+        let (mut state, version): Found<State> = versioned(read(host, &self.state)?);
+        // It goes into a header.
+        let good = |tag: &String| is_tag(tag.as_bytes()) || is_digest(tag);
+        if let Some(accepted) = state.as_mut().and_then(|state| state.accepted.as_mut()) {
+            accepted.tag = accepted.tag.take().filter(good);
+        }
+        Ok((state, version))
     }
 
     /// Replaces the state; `false` if somebody else was faster.
@@ -244,6 +266,24 @@ impl Slots {
     /// When the proxy does not do it.
     pub fn set_floor(&self, host: &mut dyn Host, floor: &Floor, over: Option<u32>) -> Result<bool, Broken> {
         write(host, &self.floor, floor, over)
+    }
+
+    /// Whether a bundle was ever in force in any worker, from whatever source.
+    ///
+    /// # Errors
+    /// When the proxy does not say.
+    pub fn ever(&self, host: &mut dyn Host) -> Result<bool, Broken> {
+        let mut bytes = Vec::new();
+        match host.load(&format!("{PREFIX}.ever"), &mut bytes) {
+            Loaded::Present(_) => Ok(true),
+            Loaded::Absent => Ok(false),
+            Loaded::Failed => Err(Broken),
+        }
+    }
+
+    /// Notes that a bundle was in force; true if that is known from now on.
+    pub fn note_ever(&self, host: &mut dyn Host) -> bool {
+        host.store(&format!("{PREFIX}.ever"), b"1", None) != Stored::Failed
     }
 
     /// An artifact.
@@ -322,7 +362,7 @@ mod tests {
 
     fn state(revision: u64, tag: Option<String>) -> State {
         let mark = Mark { name: "edge".into(), revision, digest: Digest([7; 32]) };
-        let accepted = Some(Accepted { mark, bytes: Digest([9; 32]), second: true, tag });
+        let accepted = Some(Accepted { mark, bytes: Digest([9; 32]), second: true, tag, torn: false });
         State {
             accepted,
             next: 5,
@@ -367,6 +407,17 @@ mod tests {
         host.store(&slots.state, later.to_string().as_bytes(), None);
         let (found, version) = slots.state(&mut host).unwrap();
         assert!(found.is_none() && version.is_some(), "it can be written over");
+    }
+
+    #[test]
+    fn what_is_no_tag_is_never_sent() {
+        let (mut host, slots) = (TestHost::default(), Slots::new(&[1; 32], b"trust"));
+        for (tag, kept) in [("\"a\"", true), ("x\r\nhost: y", false), ("\"a\r\nb: c\"", false)] {
+            let (_, version) = slots.state(&mut host).unwrap();
+            assert_eq!(slots.set_state(&mut host, state(1, Some(tag.into())), version), Ok(true));
+            let found = slots.state(&mut host).unwrap().0.unwrap().accepted.unwrap().tag;
+            assert_eq!(found.is_some(), kept, "{tag:?}");
+        }
     }
 
     proptest! {

@@ -20,10 +20,10 @@ pub struct Past {
     pub succeeded: bool,
 }
 
-/// Counts troubles in a row.
+/// Counts troubles in a row. Where no poll was ever good, whatever goes wrong counts: there the first waits are short.
 #[must_use]
-pub const fn troubles(before: u32, kind: Kind) -> u32 {
-    if kind.is_trouble() { before.saturating_add(1) } else { 0 }
+pub const fn troubles(before: u32, kind: Kind, succeeded: bool) -> u32 {
+    if !succeeded || kind.is_trouble() { before.saturating_add(1) } else { 0 }
 }
 
 /// Milliseconds until the next poll: the interval, doubled with each trouble after the first, less up to a tenth, so that
@@ -48,11 +48,17 @@ const fn grown(base: u64, troubles: u32, longest: u64) -> u64 {
     if grown > longest { longest } else { grown }
 }
 
-/// Whether a poll is due. A time further ahead than any wait comes from a clock that was wrong.
+/// Whether it is time for what was planned `wait` milliseconds ahead. A time that is further ahead comes from a clock that
+/// was wrong.
 #[must_use]
-pub const fn due(next: u64, now: u64, interval: u64) -> bool {
-    let longest = if interval > LONGEST { interval } else { LONGEST };
-    now >= next || next.saturating_sub(now) > longest
+pub const fn due(next: u64, now: u64, wait: u64) -> bool {
+    now >= next || next.saturating_sub(now) > wait
+}
+
+/// The longest wait of an interval.
+#[must_use]
+pub const fn longest(interval: u64) -> u64 {
+    grown(interval, u32::MAX, if interval > LONGEST { interval } else { LONGEST })
 }
 
 #[cfg(test)]
@@ -80,10 +86,11 @@ mod tests {
 
     #[test]
     fn only_a_server_in_trouble_is_spared() {
-        assert_eq!(troubles(3, Kind::Fault(Fault::Timeout)), 4);
-        assert_eq!(troubles(u32::MAX, Kind::Fault(Fault::Timeout)), u32::MAX);
-        assert_eq!(troubles(3, Kind::Fault(Fault::NotFound)), 0);
-        assert_eq!(troubles(3, Kind::Artifact(envelope::Kind::TooFewSignatures)), 0);
+        assert_eq!(troubles(3, Kind::Fault(Fault::Timeout), true), 4);
+        assert_eq!(troubles(u32::MAX, Kind::Fault(Fault::Timeout), true), u32::MAX);
+        assert_eq!(troubles(3, Kind::Fault(Fault::NotFound), true), 0);
+        assert_eq!(troubles(3, Kind::Fault(Fault::NotFound), false), 4, "nothing was ever fetched");
+        assert_eq!(troubles(3, Kind::Artifact(envelope::Kind::TooFewSignatures), true), 0);
     }
 
     proptest! {
@@ -101,10 +108,12 @@ mod tests {
             }
             // What was planned is due when its time has come, and not before, wherever the clock stands.
             let now = dice >> 16;
-            prop_assert!(due(now, now, interval));
-            prop_assert!(!due(now + wait, now, interval));
-            prop_assert!(due(now + wait, now + wait, interval));
-            prop_assert!(due(u64::MAX, now, interval));
+            prop_assert!(wait <= longest(interval));
+            prop_assert!(due(now, now, wait));
+            prop_assert!(!due(now + wait, now, wait));
+            prop_assert!(due(now + wait, now + wait, wait));
+            prop_assert!(due(now + wait + 1, now, wait), "a clock was set back");
+            prop_assert!(due(u64::MAX, now, longest(interval)));
         }
     }
 }

@@ -174,7 +174,8 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cluster, authority, place, .. } = self;
         match place {
-            Place::Path(path) => write!(f, "{authority}{path}")?,
+            // A query may hold a credential.
+            Place::Path(path) => write!(f, "{authority}{}", path.split('?').next().unwrap_or_default())?,
             Place::Oci { repository, reference } if is_digest(reference) => {
                 write!(f, "{authority}/{repository}@{reference}")?;
             }

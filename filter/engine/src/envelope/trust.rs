@@ -100,10 +100,12 @@ fn take(tries: &mut usize, ran_out: &mut bool) -> bool {
 }
 
 impl Trust {
-    /// The name that a bundle must have, if that matters.
+    /// Whether keys with these identifiers are enough for a bundle of this name, if they have signed it.
     #[must_use]
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+    pub fn is_met_by(&self, ids: &[String], bundle: &str) -> bool {
+        let able = |key: &&Key| key.may_sign(bundle) && ids.iter().any(|id| id == key.key.id());
+        self.name.as_deref().is_none_or(|name| name == bundle)
+            && self.keys.iter().filter(able).count() >= self.threshold
     }
 
     /// Reads a trust.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use bartizan_engine::envelope::key::{hex, sha256};
 use bartizan_host::clusters::Answer;
+use bartizan_host::faults::Faults;
 use bartizan_host::{Module, Request, Status};
 use serde_json::{Value, json};
 
@@ -57,6 +58,7 @@ pub fn run(module: &Module) -> Result<Tally> {
     let mut tally = Tally::default();
     follows(module, &mut tally).context("a source that works")?;
     begins(module).context("before there is a bundle")?;
+    closes(module).context("a bundle that cannot be used now")?;
     refuses(module, &mut tally)?;
     remembers(module).context("older revisions")?;
     outlives(module).context("calls in flight and leases")?;
@@ -133,7 +135,7 @@ fn follows(module: &Module, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// Without a bootstrap.
+/// No bootstrap.
 fn begins(module: &Module) -> Result<()> {
     let release = Release::new(2, "")?;
     for (before, early) in [(None, "closed"), (Some("refuse"), "closed"), (Some("allow"), "open")] {
@@ -161,6 +163,62 @@ fn begins(module: &Module) -> Result<()> {
         all(&proxy, "r2").context("under a new configuration")?;
     }
     Ok(())
+}
+
+/// Where a bundle was in force, nothing goes through without one, and one that could not be used is used as soon as it can be.
+fn closes(module: &Module) -> Result<()> {
+    let now = builder(module, &Release::new(1, "")?.configuration()?).start()?.now().as_secs();
+    let expiring = Release::new(1, &format!("expires: {}\n", rfc3339(now + 30)?))?;
+    let mut configuration = expiring.configuration()?;
+    set(&mut configuration, "/before_first", json!("allow"));
+    let proxy = builder(module, &configuration).start()?;
+    proxy.advance(Duration::from_secs(40));
+    all(&proxy, "r1").context("expired in force")?;
+    ensure!(shown(&proxy, "age_seconds").is_some_and(|age| age >= 35), "{:?}", shown(&proxy, "age_seconds"));
+    for path in ["/edge.bundle", "/elsewhere"] {
+        set(&mut configuration, "/source/http/path", json!(path));
+        set(&mut configuration, "/settings/peer_appended", json!(true));
+        proxy.configure(configuration.to_string())?;
+        all(&proxy, "closed")
+            .with_context(|| format!("under a new configuration with an expired bundle: {path}"))?;
+    }
+    // A bundle for later, with and without a source.
+    let early = Release::new(1, &format!("not_before: {}\n", rfc3339(now + 30)?))?;
+    let mut configuration = early.configuration()?;
+    set(&mut configuration, "/before_first", json!("allow"));
+    let proxy = builder(module, &configuration).start()?;
+    proxy.advance(Duration::from_secs(20));
+    all(&proxy, "closed").context("before its time")?;
+    proxy.advance(Duration::from_secs(20));
+    all(&proxy, "r1").context("in its time")?;
+    // Whatever fails at the start, requests go through under a policy or not at all.
+    let mut configuration = Release::new(1, "")?.configuration()?;
+    set(&mut configuration, "/before_first", json!("allow"));
+    for function in CALLS {
+        for nth in 0..30 {
+            let faults = Faults::default();
+            match nth {
+                0 => faults.fail(function, Status::InternalFailure),
+                nth => faults.fail_nth(function, nth, Status::InternalFailure),
+            }?;
+            let started = builder(module, &configuration).faults(faults.clone()).start();
+            faults.clear();
+            let Ok(proxy) = started else { continue };
+            for number in 0..WORKERS {
+                let by = policy(&proxy, number)?;
+                ensure!(["r1", "closed"].contains(&by.as_str()), "`{function}`, call {nth}: {by}");
+            }
+        }
+    }
+    // Without a source, too, a bundle does as it says when it expires.
+    let text = format!("expires: {}\nwhen_expired: refuse\n", rfc3339(now + 30)?);
+    let mut alone = Release::new(1, &text)?.configuration()?;
+    alone.as_object_mut().context("an object")?.remove("source");
+    let proxy = builder(module, &alone).start()?;
+    proxy.advance(Duration::from_secs(20));
+    all(&proxy, "r1").context("before it expires, without a source")?;
+    proxy.advance(Duration::from_secs(20));
+    all(&proxy, "closed").context("after it has expired, without a source")
 }
 
 /// Each bad answer leaves what was in force, is counted and told once, and is forgotten with the next good one.
@@ -226,22 +284,17 @@ fn remembers(module: &Module) -> Result<()> {
     proxy.advance(INTERVAL * 5);
     all(&proxy, "r3").context("an older revision under another trust")?;
     ensure!(counted(&proxy, "refused.older-revision") > before, "older-revision is not counted");
-    // A trust that does not vouch for it begins with nothing, and remembers all the same.
+    // A trust in none of its keys begins with nothing, and lets nothing through.
     let mut other = source(&first.signed)?;
     set(&mut other, "/trust", first.signed.trust(&[1], 1)?);
     set(&mut other, "/before_first", json!("allow"));
     proxy.configure(other.to_string())?;
     all(&proxy, "closed").context("a trust that vouches for nothing")?;
-    let by_other = |release: &Release| -> Result<Served> {
-        let bytes = release.signed.artifact(&release.signed.payload, &[1])?.to_string();
-        Ok(Served::Artifact(bytes.into_bytes(), format!("\"{}\"", release.revision)))
-    };
-    server.serve(by_other(&second)?);
-    proxy.advance(INTERVAL * 5);
-    all(&proxy, "closed").context("an older revision by another key")?;
-    server.serve(by_other(&Release::new(4, "")?)?);
+    // What a key has signed that is not trusted any more stops nobody.
+    let bytes = second.signed.artifact(&second.signed.payload, &[1])?.to_string();
+    server.serve(Served::Artifact(bytes.into_bytes(), "\"other\"".into()));
     proxy.advance(INTERVAL * 2);
-    all(&proxy, "r4")?;
+    all(&proxy, "r2").context("by another key")?;
     server.serve(third.served()?);
     // A restart begins anew.
     let proxy = builder(module, &configuration).start()?;
@@ -419,15 +472,19 @@ fn faults(module: &Module, tally: &mut Tally) -> Result<()> {
                     0 => proxy.faults().fail(function, status),
                     nth => proxy.faults().fail_nth(function, nth, status),
                 }?;
+                let mut before = [1; WORKERS];
                 for _ in 0..3 {
                     proxy.advance(INTERVAL / 2);
                     // What a request needs is looked at elsewhere.
                     let struck = proxy.faults().injected().len();
                     tally.faults += struck;
                     proxy.faults().clear();
-                    for number in 0..WORKERS {
+                    for (number, before) in before.iter_mut().enumerate() {
                         let by = policy(&proxy, number).with_context(case)?;
-                        ensure!(["r1", "r2"].contains(&by.as_str()), "{}: {by}", case());
+                        let revision: u64 =
+                            by.strip_prefix('r').unwrap_or_default().parse().with_context(case)?;
+                        ensure!((*before..=2).contains(&revision), "{}: {by} after r{before}", case());
+                        *before = revision;
                     }
                     match nth {
                         0 => proxy.faults().fail(function, status),
