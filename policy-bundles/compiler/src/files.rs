@@ -1,5 +1,6 @@
 //! The files of a bundle. A bundle may come from a stranger: nothing outside of its directory is read, and
-//! nothing larger than its cap.
+//! nothing larger than its cap. The exception are parts whose `dir` begins with `..`: bundles of strangers that
+//! have such ones are not to be compiled where files lie that they must not see.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -101,7 +102,7 @@ impl Files {
 
     /// Adds a part: files below `parts/NAME/` are those of this directory, which is given relative to the bundle.
     pub fn add_part(&mut self, name: &str, directory: &str) {
-        self.parts.insert(name.to_owned(), directory.to_owned());
+        self.parts.entry(name.to_owned()).or_insert_with(|| directory.to_owned());
     }
 
     /// The part that a file belongs to.
@@ -118,6 +119,41 @@ impl Files {
             Some((directory, inside)) => (Some(directory), inside),
             None => (None, path),
         }
+    }
+
+    /// What is wrong with where a part lies: in the directory of another one, around it or around the bundle, or outside
+    /// of the bundle without saying so. A directory that is not there has no place.
+    pub(crate) fn entangled<'n>(
+        &self,
+        directory: &str,
+        mut others: impl Iterator<Item = (&'n str, String)>,
+    ) -> Option<String> {
+        let place = |directory: &str| match &self.store {
+            Store::Directory(bundle) => bundle.join(directory).canonicalize().ok(),
+            // Paths in memory are names: one is in another one if it begins with it.
+            Store::Memory(_) => Some(PathBuf::from(directory)),
+        };
+        let own = place(directory)?;
+        let within = |a: &Path, b: &Path| a.starts_with(b) || b.starts_with(a);
+        if let Some((other, theirs)) =
+            others.find(|(_, theirs)| place(theirs).is_some_and(|theirs| within(&own, &theirs)))
+        {
+            return Some(match theirs == directory {
+                true => format!("the part `{other}` lies in `{directory}` already"),
+                false => format!("`{directory}` and `{theirs}` (of the part `{other}`) lie in one another"),
+            });
+        }
+        if let Store::Directory(bundle) = &self.store {
+            let bundle = bundle.canonicalize().ok()?;
+            let file = bundle.join(crate::BUNDLE_FILE).canonicalize().ok()?;
+            if bundle.starts_with(&own) || file.starts_with(&own) {
+                return Some(format!("the bundle itself lies in `{directory}`"));
+            }
+            if !directory.starts_with("..") && !own.starts_with(&bundle) {
+                return Some(format!("`{directory}` leads out of the bundle directory"));
+            }
+        }
+        None
     }
 
     /// Reads a file as UTF-8, without a byte order mark.
@@ -139,13 +175,18 @@ impl Files {
             _ if self.instead.contains_key(path) => Ok(self.instead.get(path).cloned().unwrap_or_default()),
             Store::Memory(files) => {
                 let key = part.map_or_else(|| path.to_owned(), |directory| format!("{directory}/{inside}"));
+                if part.is_none()
+                    && let Some(part) = self.parts.iter().find(|(_, dir)| Path::new(path).starts_with(dir))
+                {
+                    return Err(file_of_a_part(path, part.0));
+                }
                 match files.get(&key) {
                     Some(bytes) if length(bytes) > most => Err(too_large(path, most)),
                     Some(bytes) => Ok(bytes.clone()),
                     None => Err(missing(path, part, files.keys().map(String::as_str))),
                 }
             }
-            Store::Directory(directory) => read(directory, part, inside, path, most),
+            Store::Directory(directory) => read(directory, &self.parts, part, inside, path, most),
         }?;
         self.digests.insert(path.to_owned(), sha256(&bytes));
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
@@ -171,6 +212,7 @@ fn length(bytes: &[u8]) -> u64 {
 /// Reads a file of the bundle, or of a part in another directory. `path` is what the file is called.
 fn read(
     bundle: &Path,
+    parts: &BTreeMap<String, String>,
     part: Option<&str>,
     inside: &str,
     path: &str,
@@ -214,6 +256,14 @@ fn read(
             ),
             "a bundle carries all its files; copy the file into it instead of linking to it",
         ));
+    }
+    // By whatever way it is named: what a part says must not decide what the bundle says.
+    let inside_of =
+        |dir: &String| bundle.join(dir).canonicalize().is_ok_and(|directory| resolved.starts_with(directory));
+    if part.is_none()
+        && let Some((name, _)) = parts.iter().find(|(_, dir)| inside_of(dir))
+    {
+        return Err(file_of_a_part(path, name));
     }
     let unreadable = |why: &dyn std::fmt::Display| {
         FileProblem::new(
@@ -281,6 +331,14 @@ fn missing<'n>(path: &str, part: Option<&str>, mut others: impl Iterator<Item = 
         None => "put the file into the bundle directory, and name it by its path from there".to_owned(),
     };
     FileProblem::new("file-missing", format!("there is no file `{path}` in the bundle"), help)
+}
+
+fn file_of_a_part(path: &str, part: &str) -> FileProblem {
+    FileProblem::new(
+        "file-of-a-part",
+        format!("`{path}` is a file of the part `{part}`, which could change what the bundle says"),
+        "copy the file into a directory of the bundle",
+    )
 }
 
 fn too_large(path: &str, most: u64) -> FileProblem {

@@ -26,6 +26,10 @@ pub struct PartOfBundle {
     /// What its routes may do that they may not do otherwise.
     #[serde(default)]
     pub allow: Vec<Allowance>,
+    /// Limits of the bundle that its routes may name anywhere. Those in the `defaults`, and those of a route of the bundle
+    /// whose requests it takes, it may name in any case.
+    #[serde(default)]
+    pub limits: Vec<LimitName>,
     /// The largest body that its routes may accept.
     #[serde(default = "max_body")]
     pub max_body: Size,

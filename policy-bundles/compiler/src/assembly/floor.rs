@@ -1,6 +1,8 @@
 //! What every route of a part is held to: the floor that the bundle's defaults are, and every route of the bundle from
 //! which it would take requests.
 
+use std::collections::BTreeSet;
+
 use bartizan_engine::intake::routes::Segment;
 use bartizan_spec::authorization::Access;
 use bartizan_spec::bundle::Bundle;
@@ -8,8 +10,9 @@ use bartizan_spec::forms::OrNone;
 use bartizan_spec::parts::{Allowance, PartOfBundle};
 use bartizan_spec::routes::{Method, Route};
 use bartizan_spec::text::{Host, LimitName, Requirement};
-use bartizan_spec::validation::{Inspect, Place};
+use bartizan_spec::validation::{Body, Inspect, Place};
 
+use super::bodies::Said;
 use super::roots::{hosts, hosts_meet, segments};
 use super::route as place;
 use crate::diagnostic::Report;
@@ -18,8 +21,12 @@ use crate::yaml::Cursor;
 
 /// What holds for parts.
 pub(super) struct Rules {
+    /// Those of the defaults.
     limits: Vec<LimitName>,
+    /// All of the bundle.
+    defined: BTreeSet<LimitName>,
     inspect: Inspect,
+    body: Option<Body>,
     routes: Vec<Known>,
 }
 
@@ -31,6 +38,8 @@ struct Known {
     route: Route,
     limits: Vec<LimitName>,
     inspect: Inspect,
+    /// What was said of its bodies; nothing leaves them to the part.
+    body: Option<Said>,
 }
 
 impl Rules {
@@ -43,9 +52,12 @@ impl Rules {
             route: route.clone(),
             limits: route.limits.clone().unwrap_or_else(|| bundle.defaults.limits.clone()),
             inspect: inspected(route.inspect.as_ref(), &inspect),
+            body: Said::of(route, bundle.defaults.body.as_ref()),
         };
         let routes = bundle.routes.iter().enumerate().map(known).collect();
-        Self { limits: bundle.defaults.limits.clone(), inspect, routes }
+        let defaults = &bundle.defaults;
+        let defined = bundle.limits.0.keys().cloned().collect();
+        Self { limits: defaults.limits.clone(), defined, inspect, body: defaults.body.clone(), routes }
     }
 
     /// Reports where a route of a part asks for less than it must.
@@ -69,18 +81,25 @@ impl Rules {
                 "leave out `inspect`, or list at least what the bundle lists; or have the bundle write `allow: [uninspected]`",
             );
         }
+        let said = Said::of(route, self.body.as_ref()).unwrap_or(Said::NOTHING);
+        if let Some(body) = said.body.as_ref().filter(|body| body.max_size > part.max_body) {
+            let (here, help) = match said.by_default {
+                true => (place(at), "write a smaller `body` than that of the defaults here"),
+                false => (at.get("body").get("max_size").span(), "lower `max_size`"),
+            };
+            report.error(
+                "part-loosens",
+                here,
+                format!(
+                    "the part `{name}` may accept bodies of {}, and no larger ones; this route takes {}",
+                    part.max_body, body.max_size
+                ),
+                format!("{help}, or have the bundle raise `max_body` for this part"),
+            );
+        }
         if let Some(OrNone::Some(body)) = &route.body {
             let body_at = at.get("body");
-            if body.max_size > part.max_body {
-                report.error(
-                    "part-loosens",
-                    body_at.get("max_size").span(),
-                    format!("the part `{name}` may accept bodies of {}, and no larger ones", part.max_body),
-                    "lower `max_size`, or have the bundle raise `max_body` for this part",
-                );
-            }
-            let read = !self.inspect.attacks.is_empty() && self.inspect.places.contains(&Place::Body);
-            if read && !body.opaque.is_empty() && !allows(Allowance::Opaque) {
+            if inspects_bodies(&self.inspect) && !body.opaque.is_empty() && !allows(Allowance::Opaque) {
                 report.error(
                     "part-loosens",
                     body_at.key_of("opaque"),
@@ -89,7 +108,33 @@ impl Rules {
                 );
             }
         }
-        self.against_routes(part, route, &inspect, at, report);
+        if !allows(Allowance::Opaque) {
+            only_json(name.as_str(), route, at, report);
+        }
+        self.limits_of_the_bundle(part, route, at, report);
+        self.against_routes(part, route, &Judged { inspect, body: said }, at, report);
+    }
+
+    /// A part spends the budgets of the bundle where the bundle would have, and nowhere else: whoever empties one from
+    /// a route of his own shuts out those who need it elsewhere.
+    fn limits_of_the_bundle(&self, part: &PartOfBundle, route: &Route, at: Cursor<'_>, report: &mut Report) {
+        let (path, own) = (comparable(route.path.as_str()), hosts_of(part, route));
+        for (index, name) in route.limits.iter().flatten().enumerate() {
+            let given =
+                self.limits.contains(name) || part.limits.contains(name) || !self.defined.contains(name);
+            let there = |known: &Known| known.limits.contains(name) && known.takes_from(&path, own, route);
+            if !given && !self.routes.iter().any(there) {
+                report.error(
+                    "part-names",
+                    at.get("limits").item(index).span(),
+                    format!("the part `{}` may not spend the limit `{name}` of the bundle", part.name),
+                    format!(
+                        "use a limit of this part: `{}/...`; or have the bundle write `limits: [{name}]` for this part",
+                        part.name
+                    ),
+                );
+            }
+        }
     }
 
     /// A route of a part beats a less specific one of the bundle; it must not let through whom that one refuses.
@@ -97,12 +142,12 @@ impl Rules {
         &self,
         part: &PartOfBundle,
         route: &Route,
-        inspect: &Inspect,
+        judged: &Judged,
         at: Cursor<'_>,
         report: &mut Report,
     ) {
         let path = comparable(route.path.as_str());
-        let own = if route.hosts.is_some() { hosts(&route.hosts) } else { hosts(&part.root.hosts) };
+        let own = hosts_of(part, route);
         let limits: Vec<&LimitName> = self.limits.iter().chain(route.limits.iter().flatten()).collect();
         for known in self.routes.iter().filter(|known| known.takes_from(&path, own, route)) {
             let mut less = Vec::new();
@@ -116,7 +161,7 @@ impl Rules {
             }
             let missing = known.limits.iter().filter(|limit| !limits.contains(limit));
             less.extend(missing.map(|limit| format!("the limit `{limit}`")));
-            if !inspects(inspect, &known.inspect) {
+            if !inspects(&judged.inspect, &known.inspect) {
                 less.push("its inspection".to_owned());
             }
             if !less.is_empty() {
@@ -135,6 +180,48 @@ impl Rules {
                 // One such route shows what is meant.
                 return;
             }
+            let less = known.body_loosened(part, judged);
+            if !less.is_empty() {
+                let body = at.get("body");
+                report.error(
+                    "part-loosens",
+                    if body.node().is_some() { body.key() } else { place(at) },
+                    format!(
+                        "`{}` takes requests from the route `{}` of the bundle ({}), and takes bodies that this one refuses: \
+                         it leaves out {}",
+                        label(route),
+                        known.label,
+                        known.at,
+                        less.iter().take(4).cloned().collect::<Vec<_>>().join(", ")
+                    ),
+                    "take no more than the route of the bundle takes; where that has a schema, leave its requests to it, \
+                     as a part cannot name the same file",
+                );
+                return;
+            }
+        }
+    }
+}
+
+fn hosts_of<'r>(part: &'r PartOfBundle, route: &'r Route) -> &'r [Host] {
+    if route.hosts.is_some() { hosts(&route.hosts) } else { hosts(&part.root.hosts) }
+}
+
+/// What is read as JSON is JSON for the application too: the text of a form in a JSON string, say, is found by nobody.
+fn only_json(part: &str, route: &Route, at: Cursor<'_>, report: &mut Report) {
+    let Some(OrNone::Some(Body { json: Some(json), .. })) = &route.body else { return };
+    for (index, name) in json.types.iter().enumerate() {
+        let sub = name.as_str().split_once('/').map_or("", |(_, sub)| sub);
+        if sub != "json" && !sub.ends_with("+json") {
+            report.error(
+                "part-loosens",
+                at.get("body").get("json").get("types").item(index).span(),
+                format!(
+                    "the part `{part}` may not have `{name}` read as JSON, as applications read it otherwise"
+                ),
+                "name types such as `application/json` and `application/*+json`; forms go under `form`; \
+                 or have the bundle write `allow: [opaque]` for this part",
+            );
         }
     }
 }
@@ -143,7 +230,24 @@ fn words(list: &[Requirement], between: &str) -> String {
     list.iter().map(|one| format!("`{one}`")).collect::<Vec<_>>().join(between)
 }
 
+/// What holds for a route of a part in the end.
+struct Judged {
+    inspect: Inspect,
+    body: Said,
+}
+
 impl Known {
+    /// What this route asks of bodies, and the one of the part does not.
+    fn body_loosened(&self, part: &PartOfBundle, judged: &Judged) -> Vec<String> {
+        let Some(said) = &self.body else {
+            let own = judged.body.body.as_ref().filter(|_| !judged.body.by_default);
+            let unread = own.is_some_and(|body| !body.opaque.is_empty()) && inspects_bodies(&self.inspect);
+            let allowed = part.allow.contains(&Allowance::Opaque);
+            return if unread && !allowed { vec!["that bodies are read".to_owned()] } else { Vec::new() };
+        };
+        judged.body.leaves_out(said)
+    }
+
     /// Whether there is a request that this route and the other one take.
     fn takes_from(&self, path: &[Segment], other_hosts: &[Host], other: &Route) -> bool {
         meet(&self.path, path)
@@ -221,6 +325,10 @@ fn inspected(own: Option<&OrNone<Inspect>>, otherwise: &Inspect) -> Inspect {
         Some(OrNone::None) => Inspect { attacks: Vec::new(), places: Vec::new(), headers: Vec::new() },
         Some(OrNone::Some(inspect)) => inspect.clone(),
     }
+}
+
+fn inspects_bodies(inspect: &Inspect) -> bool {
+    !inspect.attacks.is_empty() && inspect.places.contains(&Place::Body)
 }
 
 /// Whether the first finds all that the second finds.

@@ -9,11 +9,14 @@
 //! parts are put into the bundle and its tree, each value with the file and line in which it was written, and the rest
 //! of the compiler goes on as with any bundle.
 
+mod bodies;
 mod floor;
 mod merge;
 mod names;
 mod roots;
 mod walk;
+
+use std::collections::BTreeSet;
 
 use bartizan_spec::bundle::Bundle;
 use bartizan_spec::parts::{Part, PartOfBundle};
@@ -48,12 +51,19 @@ impl Assembly<'_> {
     /// Reads the parts, judges them, and puts them into the bundle. Whether nothing of them was cut away.
     pub(crate) fn assemble(&mut self, files: &mut Files, report: &mut Report) -> bool {
         let entries = Cursor::root(self.tree).get("parts");
-        let mut whole = roots::check(&self.bundle.parts, entries, report);
+        let mut whole = roots::check(self.bundle, entries, report);
         names::of_the_bundle(self.bundle, Cursor::root(self.tree), report);
         let rules = floor::Rules::of(self.bundle, Cursor::root(self.tree));
         let mut all = Vec::new();
+        // All of them before a file is read: none of the bundle's may lie in one.
+        for entry in &self.bundle.parts {
+            files.add_part(entry.name.as_str(), &directory(entry));
+        }
+        let entangled = entangled(&self.bundle.parts, entries, files, report);
+        whole &= entangled.is_empty();
         for (index, entry) in self.bundle.parts.iter().enumerate() {
-            if self.bundle.parts.iter().take(index).any(|other| other.name == entry.name) {
+            let twice = self.bundle.parts.iter().take(index).any(|other| other.name == entry.name);
+            if twice || entangled.contains(&index) {
                 continue;
             }
             let at = entries.item(index);
@@ -62,6 +72,7 @@ impl Assembly<'_> {
             let Some(written) = written else { continue };
             let root = Cursor::root(&written.tree);
             names::of_a_part(&written, root, report);
+            names::costs(&written, root, report);
             for (index, route) in written.part.routes.iter().enumerate() {
                 let at = root.get("routes").item(index);
                 if roots::contains(entry, route, at, report) {
@@ -82,6 +93,32 @@ impl Assembly<'_> {
     }
 }
 
+/// Where a part lies, from the bundle.
+fn directory(entry: &PartOfBundle) -> String {
+    entry.dir.as_ref().map_or_else(|| format!("parts/{}", entry.name), |dir| dir.as_str().to_owned())
+}
+
+/// Reports directories of parts that have another one or the bundle in them, and gives back the numbers of these parts:
+/// nothing of them is read.
+fn entangled(parts: &[PartOfBundle], at: Cursor<'_>, files: &Files, report: &mut Report) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    for (index, entry) in parts.iter().enumerate() {
+        let others = parts.iter().take(index).filter(|other| other.name != entry.name);
+        let others = others.map(|other| (other.name.as_str(), directory(other)));
+        if let Some(message) = files.entangled(&directory(entry), others) {
+            let field = if entry.dir.is_some() { "dir" } else { "name" };
+            report.error(
+                "part-directory",
+                at.item(index).get(field).span(),
+                message,
+                "give each part a directory of its own, beside the others and without the bundle's files in it",
+            );
+            found.insert(index);
+        }
+    }
+    found
+}
+
 /// Reads a part as far as it can be read, and says whether all of it could.
 fn read(
     entry: &PartOfBundle,
@@ -91,8 +128,6 @@ fn read(
     report: &mut Report,
 ) -> (Option<Written>, bool) {
     let name = entry.name.as_str();
-    let directory = entry.dir.as_ref().map_or_else(|| format!("parts/{name}"), |dir| dir.as_str().to_owned());
-    files.add_part(name, &directory);
     let path = format!("parts/{name}/{PART_FILE}");
     let text = match files.read_text(&path, MAX_BUNDLE_BYTES) {
         Ok(text) => text,

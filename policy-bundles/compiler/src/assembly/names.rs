@@ -3,6 +3,7 @@
 
 use bartizan_spec::authorization::Access;
 use bartizan_spec::bundle::Bundle;
+use bartizan_spec::limits::DEFAULT_SLOTS;
 use bartizan_spec::routes::Route;
 use bartizan_spec::text::Requirement;
 
@@ -80,6 +81,43 @@ fn file_of_a_part(bundle: &Bundle, file: &str, span: Span, report: &mut Report) 
             format!("`{file}` is a file of the part `{part}`, which could change what the bundle says"),
             "copy the file into a directory of the bundle",
         );
+    }
+}
+
+/// The most limits that a part may have, and that one of its routes may name: each is a read and a write for each request.
+const MOST_LIMITS: usize = 16;
+const MOST_LIMITS_OF_A_ROUTE: usize = 8;
+
+/// What a part may cost the proxy, which is everybody's.
+pub(super) fn costs(written: &Written, at: Cursor<'_>, report: &mut Report) {
+    let part = written.entry.name.as_str();
+    let limits = &written.part.limits.0;
+    if limits.len() > MOST_LIMITS {
+        report.error(
+            "part-costs",
+            at.key_of("limits"),
+            format!("the part `{part}` has {} limits, and the most is {MOST_LIMITS}", limits.len()),
+            "let routes share limits",
+        );
+    }
+    for (name, limit) in limits.iter().filter(|(_, limit)| limit.slots > DEFAULT_SLOTS) {
+        report.error(
+            "part-costs",
+            at.get("limits").get(name.as_str()).get("slots").span(),
+            format!("the limit `{name}` has {} slots, and the most in a part is {DEFAULT_SLOTS}", limit.slots),
+            "leave out `slots`; a limit that needs more memory belongs into the bundle, which lists it for this part",
+        );
+    }
+    for (index, route) in written.part.routes.iter().enumerate() {
+        let count = route.limits.as_ref().map_or(0, Vec::len);
+        if count > MOST_LIMITS_OF_A_ROUTE {
+            report.error(
+                "part-costs",
+                at.get("routes").item(index).get("limits").key(),
+                format!("this route has {count} limits, and the most in a part is {MOST_LIMITS_OF_A_ROUTE}"),
+                "name fewer: each costs a read and a write for each request",
+            );
+        }
     }
 }
 

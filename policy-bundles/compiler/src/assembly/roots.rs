@@ -4,6 +4,7 @@
 //! of letters overlap all the same: many servers do not see the difference.
 
 use bartizan_engine::intake::routes::{Segment, parse_template};
+use bartizan_spec::bundle::Bundle;
 use bartizan_spec::parts::{PartOfBundle, Root};
 use bartizan_spec::routes::Route;
 use bartizan_spec::text::Host;
@@ -19,7 +20,8 @@ pub(super) fn segments(path: &str) -> Vec<Segment> {
 }
 
 /// Checks what the bundle says of its parts. Whether all of it can be relied upon.
-pub(super) fn check(parts: &[PartOfBundle], at: Cursor<'_>, report: &mut Report) -> bool {
+pub(super) fn check(bundle: &Bundle, at: Cursor<'_>, report: &mut Report) -> bool {
+    let parts = &bundle.parts;
     let mut sound = true;
     for (index, part) in parts.iter().enumerate() {
         let here = at.item(index);
@@ -32,6 +34,21 @@ pub(super) fn check(parts: &[PartOfBundle], at: Cursor<'_>, report: &mut Report)
         for (index, word) in part.allow.iter().enumerate() {
             if part.allow.iter().take(index).any(|other| other == word) {
                 let span = here.get("allow").item(index).span();
+                report.error("listed-twice", span, "this is listed twice", "remove one of them");
+            }
+        }
+        for (index, name) in part.limits.iter().enumerate() {
+            let span = here.get("limits").item(index).span();
+            if !bundle.limits.0.contains_key(name) {
+                let known = bundle.limits.0.keys().map(|name| name.as_str());
+                let help = suggest::remedy(name.as_str(), known, "limits");
+                report.error(
+                    "unknown-limit",
+                    span,
+                    format!("there is no limit `{name}` in the bundle"),
+                    help,
+                );
+            } else if part.limits.iter().take(index).any(|other| other == name) {
                 report.error("listed-twice", span, "this is listed twice", "remove one of them");
             }
         }

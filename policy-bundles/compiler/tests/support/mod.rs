@@ -48,7 +48,16 @@ pub(crate) struct Request {
     pub(crate) host: &'static str,
     pub(crate) path: &'static str,
     pub(crate) token: Option<String>,
+    /// Its content type and text.
+    pub(crate) body: Option<(&'static str, &'static str)>,
 }
+
+const BODIES: [(&str, &str); 4] = [
+    ("application/json", "[1]"),
+    ("application/json", "[[[[1]]]]"),
+    ("text/plain", "q"),
+    ("application/x-www-form-urlencoded", "q=1"),
+];
 
 /// Requests to everything that a part could want.
 pub(crate) fn requests() -> Vec<Request> {
@@ -101,7 +110,13 @@ pub(crate) fn requests() -> Vec<Request> {
     for path in paths {
         for host in hosts {
             for method in ["GET", "POST", "DELETE"] {
-                all.extend(tokens.iter().map(|token| Request { method, host, path, token: token.clone() }));
+                let request =
+                    |token: &Option<String>| Request { method, host, path, token: token.clone(), body: None };
+                all.extend(tokens.iter().map(request));
+            }
+            for body in BODIES {
+                let token = tokens.get(all.len() % 2 * 5).cloned().flatten();
+                all.push(Request { method: "POST", host, path, token, body: Some(body) });
             }
         }
     }
@@ -162,11 +177,21 @@ impl Judge {
             (b":authority", request.host.as_bytes()),
         ];
         pairs.extend(bearer.iter().map(|bearer| (&b"authorization"[..], bearer.as_bytes())));
+        let length = request.body.map(|(_, text)| text.len().to_string());
+        pairs.extend(length.iter().map(|length| (&b"content-length"[..], length.as_bytes())));
+        pairs.extend(request.body.map(|(name, _)| (&b"content-type"[..], name.as_bytes())));
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let now = Now::from_nanos(u64::try_from(now.as_nanos()).unwrap());
         let (mut exchange, mut trace) = (Exchange::default(), Trace::off());
         let engine = &mut self.engine;
-        match engine.request_head(&mut exchange, &pairs, true, now, &mut self.host, &mut trace) {
+        let alone = request.body.is_none();
+        let mut step = engine.request_head(&mut exchange, &pairs, alone, now, &mut self.host, &mut trace);
+        if let (false, Some((_, text))) = (matches!(step, Step::Refuse(_)), request.body) {
+            let size = u64::try_from(text.len()).unwrap();
+            let mut bytes = || Some(text.as_bytes().to_vec());
+            step = engine.request_body(&mut exchange, size, true, &mut bytes, &mut trace);
+        }
+        match step {
             Step::Refuse(refusal) => Answer::Refused(refusal.reason.code()),
             Step::Continue | Step::Hold => {
                 let name = exchange.route().and_then(|index| engine.route_name(index));
