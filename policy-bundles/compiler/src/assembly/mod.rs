@@ -1,8 +1,8 @@
 //! A bundle made of parts: the bundle itself gives each part a root, and another team writes what is in it.
 //!
-//! A part can only add. Its routes lie inside of its root ([`roots`]); its roles, permissions and limits bear its name
-//! ([`names`]); and a request that one of its routes takes is judged at least as strictly as the bundle asks
-//! ([`floor`]). So whatever a part says, requests outside of its root are judged as if it were not there, and inside of
+//! A part can only add. Its routes lie inside of its root (`roots`); its roles, permissions and limits bear its name
+//! (`names`); and a request that one of its routes takes is judged at least as strictly as the bundle asks
+//! (`floor`). So whatever a part says, requests outside of its root are judged as if it were not there, and inside of
 //! it nobody gets through whom a route of the bundle itself would have refused.
 //!
 //! Everything else (issuers, networks, caps, defaults, header edits) a part has no words for. When all was checked, the

@@ -1,7 +1,7 @@
 //! One layout for the YAML of bundles: indentation, spaces, blank lines, quotes. Comments, line breaks and the order of
 //! everything stay. Nothing is printed anew: what was written is laid out, word by word.
 //!
-//! INVARIANT: a text that comes out is read as the one that went in, and comes out of here as it is. [`format`] looks,
+//! INVARIANT: a text that comes out is read as the one that went in, and comes out of here as it is. [`format()`] looks,
 //! and gives nothing back that is not so.
 
 mod align;
