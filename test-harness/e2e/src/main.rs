@@ -86,7 +86,7 @@ enum Command {
     Lifecycle,
     /// Give signed bundles to Envoy, good and bad, and ask every worker what it judges by.
     Bundles {
-        /// Only scenes whose name contains this text: inline, refusals, first, restart, update, rotate, poll, follow, large, oci.
+        /// Only scenes whose name contains this text: inline, refusals, first, restart, update, rotate, expiry, poll, follow, large, oci.
         #[arg(long)]
         only: Option<String>,
     },

@@ -41,6 +41,16 @@ impl Log {
 
     /// What was said since that contains all of these, as soon as there is such a line.
     pub(crate) async fn wait_for(&self, envoy: &Envoy, texts: &[&str]) -> Result<Vec<String>> {
+        self.wait_within(envoy, texts, PATIENCE).await
+    }
+
+    /// The same with another patience.
+    pub(crate) async fn wait_within(
+        &self,
+        envoy: &Envoy,
+        texts: &[&str],
+        patience: Duration,
+    ) -> Result<Vec<String>> {
         let started = Instant::now();
         loop {
             let lines = self.lines(envoy)?;
@@ -49,9 +59,9 @@ impl Log {
             if !found.is_empty() {
                 return Ok(found);
             }
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > patience {
                 bail!(
-                    "the log of the filter has no line with {texts:?} after {PATIENCE:?}; it says {lines:#?}; Envoy's ends with:\n{}",
+                    "the log of the filter has no line with {texts:?} after {patience:?}; it says {lines:#?}; Envoy's ends with:\n{}",
                     envoy.log_tail()
                 );
             }

@@ -23,11 +23,12 @@ mod update;
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 /// The scenes, in the order in which they run.
-const SCENES: [&str; 10] =
-    ["inline", "refusals", "first", "restart", "update", "rotate", "poll", "follow", "large", "oci"];
+const SCENES: [&str; 11] = [
+    "inline", "refusals", "first", "restart", "update", "rotate", "expiry", "poll", "follow", "large", "oci",
+];
 
 /// Runs the scenes whose names contain a text, all without one, and prints what came of them.
 ///
@@ -46,11 +47,12 @@ pub async fn bundles(only: Option<&str>) -> Result<()> {
             "restart" => restart::restart().await,
             "update" => update::update().await,
             "rotate" => update::rotate().await,
+            "expiry" => update::expiry().await,
             "poll" => poll::poll().await,
             "follow" => follow::follow().await,
             "large" => large::large().await,
             "oci" => oci::oci().await,
-            _ => continue,
+            _ => bail!("the scene `{name}` has no code"),
         };
         let told = told.with_context(|| format!("bundles, the scene `{name}`"))?;
         println!("bundles, {name}: {told}, in {:.1} s", started.elapsed().as_secs_f32());

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use super::live::Live;
@@ -66,7 +66,7 @@ pub(crate) async fn update() -> Result<String> {
     ))
 }
 
-/// Changes keys: by overlap while the server is away, and then away from the old one.
+/// Changes keys: by overlap while the server is away, and then away from one that has signed what nobody can follow.
 ///
 /// # Errors
 /// When anything but the bundle in force is in force meanwhile, or the new key cannot go on.
@@ -91,19 +91,62 @@ pub(crate) async fn rotate() -> Result<String> {
     tokio::time::sleep(FOLLOWED).await;
     let requests = watch.end().await.context("while keys overlap")?;
 
-    // The new key alone goes on.
+    // The new key signs, and whoever has the old one signs the last revision there can be.
     server.open()?;
     server.behave(Behaviour::Publish(by(6, &[Signer::Second])?));
     live.crew().await?.wait_for(&mark(6), &[&mark(5)], PATIENCE).await.context("by the new key")?;
-    let alone = both.with("trust", maker.trust_in(&[Signer::Second], 1)?);
+    let last = Edition::new(LAST).marked("stolen");
+    server.behave(Behaviour::Publish(maker.sign(&last.payload()?, &[Signer::First])?));
+    live.crew().await?.wait_for("stolen", &[&mark(6)], PATIENCE).await.context("by the stolen key")?;
+
+    // Without the old key that counts no more.
+    let alone = both
+        .with("trust", maker.trust_in(&[Signer::Second], 1)?)
+        .with("bundle", value(&by(7, &[Signer::Second])?)?);
     live.configure(&alone).await?;
-    tokio::time::sleep(FOLLOWED).await;
-    live.judged(&mark(6)).await.context("without the old key")?;
-    server.behave(Behaviour::Publish(by(7, &[Signer::Second])?));
+    live.judged(&mark(7)).await.context("without the stolen key")?;
+    server.behave(Behaviour::Publish(by(8, &[Signer::Second])?));
     let mut crew = live.crew().await?;
-    crew.wait_for(&mark(7), &[&mark(6)], PATIENCE).await.context("by the new key alone")?;
+    crew.wait_for(&mark(8), &[&mark(7)], PATIENCE).await.context("by the new key alone")?;
     live.end().await?;
     Ok(format!(
-        "{requests} requests under the same bundle while a key came and the server was away; the new key went on alone"
+        "{requests} requests under the same bundle while a key came and the server was away; what the old key signed at last stopped nobody once it was gone"
     ))
 }
+
+/// Configures an Envoy anew whose bootstrap has expired in force, where requests may go through before the first bundle.
+///
+/// # Errors
+/// When a request goes through without a policy although one was in force before.
+pub(crate) async fn expiry() -> Result<String> {
+    let maker = Maker::new();
+    let upstream = Upstream::start().await?;
+    let mut server = BundleServer::start(Behaviour::artifact(b""))?;
+    server.close().await;
+    let expires = crate::deploy::now()? + 10;
+    let site = Site::new(SITE, &maker, server.address())?
+        .with("bundle", value(&maker.expiring(&Edition::new(1), expires)?)?)
+        .with("before_first", json!("allow"));
+    let mut live = Live::start(&site, &upstream).await?;
+    live.judged(&mark(1)).await?;
+    ensure!(crate::deploy::now()? < expires, "the machine is too slow to see a bundle before it expires");
+    let watch = live.watch(&["r1", "503 no-policy"]);
+    let log = Log::from_start(SITE);
+    log.wait_within(&live.envoy, &["bundle `edge` revision 1 has expired"], PATIENCE).await?;
+    live.configure(&site.with("settings", json!({"signatures": "wasm"}))).await?;
+    tokio::time::sleep(FOLLOWED).await;
+    let marks = live.crew().await?.marks().await?;
+    let requests = watch.end().await.context("a new configuration after the bootstrap has expired")?;
+    server.behave(Behaviour::Publish(maker.artifact(&Edition::new(2))?));
+    server.open()?;
+    let before: Vec<&str> = marks.iter().map(String::as_str).collect();
+    live.crew().await?.wait_for(&mark(2), &before, PATIENCE).await?;
+    live.end().await?;
+    Ok(format!(
+        "{requests} requests around the end of a bootstrap and a new configuration, none without a policy although `before_first` allows that; then {}",
+        marks.join(" and ")
+    ))
+}
+
+/// The largest revision.
+const LAST: u64 = (1 << 53) - 1;
