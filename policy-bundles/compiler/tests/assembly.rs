@@ -296,12 +296,16 @@ fn a_part_cannot_make_the_walk_so_long_that_others_are_not_found() {
             segments.join("/")
         );
     }
-    let parts = "[{name: shop, root: {paths: [/shop], hosts: [shop.test]}}]";
-    let compiled = with_parts(parts, &[("parts/shop/part.yaml", &text)]);
+    let parts =
+        "[{name: shop, root: {paths: [/shop], hosts: [shop.test]}}, {name: last, root: {paths: [/last]}}]";
+    let last = "apiVersion: bartizan/v1\nname: last\nroutes: [{path: /last, methods: [GET], access: authenticated}]\n";
+    let compiled = with_parts(parts, &[("parts/shop/part.yaml", &text), ("parts/last/part.yaml", last)]);
     assert!(compiled.plan.is_none());
     let codes: Vec<_> =
         compiled.diagnostics.iter().map(|d| d.code).filter(|code| *code != "shared-secret").collect();
     assert_eq!(codes, ["routes-entangled"], "{}", compiled.render(false));
+    let told = compiled.diagnostics.iter().find(|d| d.code == "routes-entangled").unwrap();
+    assert!(told.message.contains("without the part `shop` it would be"), "{}", told.message);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::diagnostic::{Report, Span};
 use crate::yaml::{Cursor, Key, Meaning, Node, Scalar, Value};
 
 pub(super) fn merge(bundle: &mut Bundle, tree: &mut Node, mut written: Written, report: &mut Report) {
-    let Written { entry, part, tree: own } = &mut written;
+    let Written { entry, part, tree: own, .. } = &mut written;
     for (index, route) in part.routes.iter_mut().enumerate() {
         let at = Cursor::root(own).get("routes").item(index);
         let (name_at, schema_at) = (at.get("name").span(), at.get("body").get("json").get("schema").span());

@@ -2,8 +2,8 @@
 //!
 //! A part can only add. Its routes lie inside of its root (`roots`); its roles, permissions and limits bear its name
 //! (`names`); and a request that one of its routes takes is judged at least as strictly as the bundle asks
-//! (`floor`). So whatever a part says, requests outside of its root are judged as if it were not there, and inside of
-//! it nobody gets through whom a route of the bundle itself would have refused.
+//! (`floor`, and `bodies` for what it carries). So whatever a part says, requests outside of its root are judged as if
+//! it were not there, and inside of it nobody gets through whom a route of the bundle itself would have refused.
 //!
 //! Everything else (issuers, networks, caps, defaults, header edits) a part has no words for. When all was checked, the
 //! parts are put into the bundle and its tree, each value with the file and line in which it was written, and the rest
@@ -43,6 +43,8 @@ pub(crate) struct Assembly<'a> {
 /// A part that was read: what the bundle says of it, what it says, and where.
 struct Written {
     entry: PartOfBundle,
+    /// Where the bundle lists it.
+    at: Span,
     part: Part,
     tree: Node,
 }
@@ -85,10 +87,14 @@ impl Assembly<'_> {
         for written in &all {
             names::of_other_parts(written, &parts, report);
         }
+        let mut shares = Vec::new();
         for written in all {
+            let (name, at, start) =
+                (written.entry.name.as_str().to_owned(), written.at, self.bundle.routes.len());
             merge::merge(self.bundle, self.tree, written, report);
+            shares.push(walk::Share { name, at, routes: start..self.bundle.routes.len() });
         }
-        walk::check(self.bundle, Cursor::root(self.tree).get("parts").key(), report);
+        walk::check(self.bundle, &shares, Cursor::root(self.tree).get("parts").key(), report);
         whole
     }
 }
@@ -156,7 +162,7 @@ fn read(
         );
         return (None, false);
     }
-    (Some(Written { entry: entry.clone(), part, tree }), complete)
+    (Some(Written { entry: entry.clone(), at: at.get("name").span(), part, tree }), complete)
 }
 
 /// Where a route of a part is spoken of if no field of it is meant.

@@ -2,9 +2,11 @@
 //! routes made for the purpose, a part could so hide a route of the bundle that takes other hosts.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bartizan_engine::intake::routes::Segment;
 use bartizan_spec::bundle::Bundle;
+use bartizan_spec::routes::Route;
 
 use super::roots::segments;
 use crate::diagnostic::{Report, Span};
@@ -18,9 +20,44 @@ struct Branch {
     parameter: Option<usize>,
 }
 
-pub(super) fn check(bundle: &Bundle, here: Span, report: &mut Report) {
+/// The routes of a part, by their numbers in the whole bundle.
+pub(super) struct Share {
+    pub(super) name: String,
+    /// Where the bundle lists the part.
+    pub(super) at: Span,
+    pub(super) routes: Range<usize>,
+}
+
+/// Reports walks that are too long, and the part without which they are shortest.
+pub(super) fn check(bundle: &Bundle, shares: &[Share], here: Span, report: &mut Report) {
+    let longest = longest(bundle.routes.iter());
+    if longest <= MOST {
+        return;
+    }
+    let without = |share: &Share| {
+        let others = bundle.routes.iter().enumerate().filter(|(index, _)| !share.routes.contains(index));
+        self::longest(others.map(|(_, route)| route))
+    };
+    let all = shares.iter().map(|share| (without(share), share));
+    let most = all.min_by_key(|(rest, _)| *rest).filter(|(rest, _)| *rest < longest);
+    let (at, whose) = match most {
+        Some((rest, share)) => (share.at, format!("; without the part `{}` it would be {rest}", share.name)),
+        None => (here, String::new()),
+    };
+    report.error(
+        "routes-entangled",
+        at,
+        format!(
+            "for some paths {longest} branches of the routes must be looked at, the most is {MOST}{whose}"
+        ),
+        "let fewer routes have a parameter where others have a text",
+    );
+}
+
+/// The most branches that are looked at for a path.
+fn longest<'r>(routes: impl Iterator<Item = &'r Route>) -> usize {
     let mut tree = vec![Branch::default()];
-    for route in &bundle.routes {
+    for route in routes {
         let mut at = 0;
         for segment in segments(route.path.as_str()) {
             let fresh = tree.len();
@@ -46,13 +83,5 @@ pub(super) fn check(bundle: &Bundle, here: Span, report: &mut Report) {
             *visits = all;
         }
     }
-    let longest = visits.first().copied().unwrap_or(0);
-    if longest > MOST {
-        report.error(
-            "routes-entangled",
-            here,
-            format!("for some paths {longest} branches of the routes must be looked at, the most is {MOST}"),
-            "let fewer routes have a parameter where others have a text",
-        );
-    }
+    visits.first().copied().unwrap_or(0)
 }
