@@ -139,7 +139,8 @@ pub(crate) fn configure(size: usize, metrics: &Rc<Metrics>) -> Result<Configured
     let (judged, bootstrap) = match (note.is_some(), followed.is_some(), judged) {
         (true, false, _) => return Err(Problem::Here(note.unwrap_or_default())),
         // Without the bundle of the configuration: another may come.
-        (true, true, Some((.., Some((vouched, _))))) if !expired => (None, Bootstrap::Waiting(vouched)),
+        (true, true, Some((.., Some((_, about))))) if expired => (None, Bootstrap::Expired(about.mark)),
+        (true, true, Some((.., Some((vouched, _))))) => (None, Bootstrap::Waiting(vouched)),
         (true, true, _) | (_, _, None) => (None, Bootstrap::None),
         (false, _, Some((active, text, signed))) => {
             let bootstrap =

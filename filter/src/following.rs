@@ -37,8 +37,10 @@ struct Bundle {
 
 /// What becomes of the bundle of a configuration.
 pub(crate) enum Bootstrap {
-    /// There is none, or it has expired.
+    /// There is none, or it cannot be looked at again.
     None,
+    /// It has expired. What comes must follow it all the same.
+    Expired(Mark),
     /// It is in force.
     Good(Rc<Active>, InForce),
     /// It is too early for it, or the proxy did not do what it needs.
@@ -89,8 +91,14 @@ impl Following {
         before_first: BeforeFirst,
     ) -> Self {
         metrics.define_following();
+        let allow = before_first == BeforeFirst::Allow;
+        let mut follower = follower;
         let (bundle, waiting, open) = match bootstrap {
-            Bootstrap::None => (None, None, before_first == BeforeFirst::Allow),
+            Bootstrap::None => (None, None, allow),
+            Bootstrap::Expired(mark) => {
+                follower = follower.map(|follower| follower.after(mark));
+                (None, None, allow)
+            }
             Bootstrap::Good(active, about) => (Some(Bundle { active, about }), None, false),
             // That it cannot be used now is no reason to let requests through.
             Bootstrap::Waiting(vouched) => (None, Some(*vouched), false),
@@ -123,6 +131,11 @@ impl Following {
         }
     }
 
+    /// Whether newer bundles come from somewhere.
+    pub(crate) fn has_source(&self) -> bool {
+        self.follower.is_some()
+    }
+
     /// From now on no request goes through without a policy.
     fn close(&mut self) {
         self.open = false;
@@ -142,7 +155,7 @@ impl Following {
         let tick = follower.tick(&mut shared(), now, self.bundle.as_ref().map(mark));
         let state = tick.state.unwrap_or_default();
         self.succeeded = state.succeeded.or(self.succeeded);
-        if state.accepted.is_some() {
+        if tick.ever {
             self.close();
         }
         self.take(tick.picked);
@@ -157,17 +170,19 @@ impl Following {
     }
 
     /// The bundle of the configuration may come into force later: its time comes, or the proxy does what it did not do before.
+    /// Meanwhile an older one may be in force.
     fn wait_for_it(&mut self, now: u64) {
-        let Some(vouched) =
-            self.waiting.take_if(|vouched| self.bundle.is_some() || vouched.in_time(now).is_ok())
-        else {
-            return;
-        };
-        if self.bundle.is_none() {
-            match self.load(vouched.clone()) {
-                Ok(loaded) => self.put_in_force(loaded),
-                Err(_) => self.waiting = Some(vouched),
-            }
+        let Some(vouched) = &self.waiting else { return };
+        let waits = InForce::of(vouched.about(), vouched.digest()).mark;
+        let is_overtaken =
+            |bundle: &Bundle| mark(bundle).name != waits.name || mark(bundle).revision >= waits.revision;
+        if self.bundle.as_ref().is_some_and(is_overtaken) {
+            self.waiting = None;
+        } else if vouched.in_time(now).is_ok()
+            && let Ok(loaded) = self.load(vouched.clone())
+        {
+            self.waiting = None;
+            self.put_in_force(loaded, false);
         }
     }
 
@@ -181,7 +196,9 @@ impl Following {
         }
         // What never was good is as old as the wait for it.
         let since = *self.since.get_or_insert(now);
-        self.metrics.show(Gauge::AgeSeconds, now.saturating_sub(self.succeeded.unwrap_or(since)));
+        // A time to come is one of a clock that was wrong.
+        let good = self.succeeded.filter(|good| *good <= now);
+        self.metrics.show(Gauge::AgeSeconds, now.saturating_sub(good.unwrap_or(since)));
     }
 
     /// An expired bundle stays in force or refuses everything, as it says itself. The clock is looked at here, so that
@@ -212,7 +229,7 @@ impl Following {
             Some(Err(failure)) => Err(failure),
         };
         match loaded {
-            Ok(loaded) => self.put_in_force(loaded),
+            Ok(loaded) => self.put_in_force(loaded, true),
             Err(failure) => {
                 if self.told != Some(failure.kind.code()) {
                     self.told = Some(failure.kind.code());
@@ -235,10 +252,10 @@ impl Following {
         Ok(Loaded { bundle: Bundle { active, about }, signers: signers.join(" and ") })
     }
 
-    fn put_in_force(&mut self, loaded: Loaded) {
+    fn put_in_force(&mut self, loaded: Loaded, was_fetched: bool) {
         let Loaded { bundle, signers } = loaded;
         let from = match &self.follower {
-            Some(follower) if self.waiting.is_none() => format!(", from {}", follower.source()),
+            Some(follower) if was_fetched => format!(", from {}", follower.source()),
             _ => String::new(),
         };
         let text = format!("bartizan: {} is in force, signed by {signers}{from}", name(&bundle.about.mark));
@@ -276,8 +293,13 @@ impl Following {
 
     /// The answer of a call. `whole` is false if the connection broke.
     pub(crate) fn answered(&mut self, token: u32, whole: bool, size: usize) {
-        // Without a time nothing can be judged; the poll runs out, and there is another.
-        let Some(now) = now() else { return };
+        // Without a time nothing can be judged: there is another poll.
+        let Some(now) = now() else {
+            if let Some(follower) = &mut self.follower {
+                follower.release(&mut shared());
+            }
+            return;
+        };
         let map = if whole { host::header_map(Map::CallResponse).unwrap_or_default() } else { Vec::new() };
         let headers = host::pairs(&map).unwrap_or_default();
         let mine = self.bundle.as_ref().map(|bundle| bundle.about.mark.clone());
@@ -312,7 +334,7 @@ impl Following {
             Outcome::Unchanged { again } => again,
             Outcome::Changed { loaded, again } => {
                 self.metrics.count(Event::Change);
-                self.put_in_force(loaded);
+                self.put_in_force(loaded, true);
                 again
             }
             Outcome::Failed { failure, news } => {

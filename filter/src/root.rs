@@ -123,8 +123,12 @@ impl RootContext for Root {
                 inner.following = configured.following;
                 if let Some(following) = &mut inner.following {
                     following.resume();
+                    let has_source = following.has_source();
                     inner.serve();
-                    SHOWN.set(Some(self.id));
+                    // One that only watches the time leaves the gauges to one that follows.
+                    if has_source || SHOWN.get().is_none() {
+                        SHOWN.set(Some(self.id));
+                    }
                     if let Err(status) = host::set_tick_period(TICK) {
                         let text = format!(
                             "bartizan: the proxy gives no ticks (status {}); this worker does not follow until there is another plugin configuration",

@@ -48,9 +48,7 @@ impl std::fmt::Display for SealedError {
             Self::ForAnother => {
                 "sealed for another bundle or issuer; seal the secret anew with `bartizan seal`"
             }
-            Self::NoKey => {
-                "the key is not a P-256 key in PKCS#8; make one with `bartizan keygen --algorithm p256`"
-            }
+            Self::NoKey => "the key is not a P-256 key in PKCS#8; make one with `bartizan keygen --sealing`",
             Self::NotOpened => "the key does not open it; seal the secret for this key with `bartizan seal`",
         })
     }

@@ -66,6 +66,8 @@ impl fmt::Debug for Request {
 pub struct Tick {
     /// How following goes; nothing if the proxy did not say.
     pub state: Option<State>,
+    /// Whether anything was ever accepted, as far as the proxy says.
+    pub ever: bool,
     /// What another worker has accepted, judged again; or why it cannot be had.
     pub picked: Option<Result<Vouched, Failure>>,
     /// What to ask.
@@ -116,6 +118,8 @@ pub struct Follower {
     pub(super) quiet: (u64, u64),
     /// It is written down that a bundle was in force.
     pub(super) noted: bool,
+    /// What must be followed although it is not in force.
+    least: Option<Mark>,
 }
 
 /// Bytes that were to come into force, and perhaps did not.
@@ -156,7 +160,21 @@ impl Follower {
             tried: Vec::new(),
             quiet: (0, 0),
             noted: false,
+            least: None,
         }
+    }
+
+    /// Follows only what may follow this, as if it were in force: a bundle of the configuration that has expired was
+    /// vouched for all the same.
+    #[must_use]
+    pub fn after(mut self, mark: Mark) -> Self {
+        self.least = Some(mark);
+        self
+    }
+
+    /// What must be followed: what is in force here, or would be had it not expired.
+    pub(super) fn least<'m>(&'m self, mine: Option<&'m Mark>) -> Option<&'m Mark> {
+        mine.or(self.least.as_ref())
     }
 
     /// Where bundles come from.

@@ -327,6 +327,50 @@ fn another_trust_takes_over_what_it_vouches_for_and_never_goes_back() {
 }
 
 #[test]
+fn a_further_signature_counts_when_keys_are_changed() {
+    // Whoever accepted it knew of one of its signers; the next trust knows of the other.
+    let (mut host, now) = start();
+    let mut first = Worker::new(1);
+    first.tick(&mut host, now, 1);
+    first.answer(&mut host, now, &ok("\"a\""), &by(7, &[2, 3]));
+    let mut next = Worker { follower: follower(&plan(), &[3], 2), mark: None, asked: None };
+    let (picked, _) = next.follower.resume(&mut host, now, None);
+    next.take(picked);
+    assert_eq!(next.revision(), 7);
+    assert!(next.tick(&mut host, now, 2));
+    assert_eq!(failed(next.answer(&mut host, now, &ok("\"b\""), &by(6, &[3]))), ("older-revision", true));
+}
+
+#[test]
+fn what_has_expired_must_be_followed_all_the_same() {
+    let (mut host, now) = start();
+    let mut other = Worker::new(1);
+    other.tick(&mut host, now, 1);
+    other.answer(&mut host, now, &ok("\"a\""), &release(7));
+    let mark = |revision| Mark { name: "edge".into(), revision, digest: Digest([1; 32]) };
+    let after = |revision| Worker {
+        follower: follower(&plan(), &[2], 2).after(mark(revision)),
+        mark: None,
+        asked: None,
+    };
+    let mut worker = after(9);
+    let (picked, _) = worker.follower.resume(&mut host, now, None);
+    assert!(picked.is_none(), "7 was accepted before, and is older");
+    let now = now + INTERVAL;
+    assert!(worker.tick(&mut host, now, 2));
+    assert_eq!(failed(worker.answer(&mut host, now, &ok("\"b\""), &release(8))), ("older-revision", true));
+    assert_eq!(worker.revision(), 0);
+    let now = now + 2 * INTERVAL;
+    assert!(worker.tick(&mut host, now, 3));
+    worker.answer(&mut host, now, &ok("\"c\""), &release(10));
+    assert_eq!(worker.revision(), 10);
+    let mut late = after(9);
+    let (picked, _) = late.follower.resume(&mut host, now, None);
+    late.take(picked);
+    assert_eq!(late.revision(), 10);
+}
+
+#[test]
 fn what_is_not_in_force_here_is_asked_for_whole() {
     // Otherwise nobody would hear that what the server has cannot be used here.
     let (mut host, now) = start();

@@ -183,7 +183,7 @@ impl Follower {
                 continue;
             }
             let (floor, floor_version) = self.slots.floor(host).map_err(not_shared)?;
-            let current = self.newest(mine, floor.as_ref());
+            let current = self.newest(self.least(mine), floor.as_ref());
             let admitted = envelope::admit(bytes, &self.trust, now / 1_000, current.map(Mark::current))?;
             let mark = InForce::of(admitted.about(), admitted.digest()).mark;
             let signers = admitted.signers().to_vec();
@@ -191,7 +191,11 @@ impl Follower {
                 let made = load(admitted).map_err(|problem| Failure::new(Fault::DoesNotLoad, problem))?;
                 loaded = Some(made);
             }
-            let second = before.is_some_and(|before| !before.second);
+            // Never into the slot that those who come back read.
+            let second = match &floor {
+                Some(floor) if floor.home == self.slots.id() => !floor.second,
+                _ => before.is_some_and(|before| !before.second),
+            };
             let (_, version) = self.slots.bytes(host, second).map_err(not_shared)?;
             if !self.slots.set_bytes(host, second, bytes, version).map_err(not_shared)? {
                 continue;
@@ -213,7 +217,7 @@ impl Follower {
         Err(Failure::new(Fault::NotShared, "other workers wrote at the same time"))
     }
 
-    /// What an artifact must follow: the newer of what is in force here, and of what was ever accepted from this source by
+    /// What an artifact must follow: the newer of what is in force here (or must be followed), and of what was ever accepted from this source by
     /// keys that are enough for this trust too.
     fn newest<'m>(&self, mine: Option<&'m Mark>, floor: Option<&'m Floor>) -> Option<&'m Mark> {
         let floor = floor.filter(|floor| self.counts(floor)).map(|floor| &floor.mark);

@@ -19,6 +19,8 @@ struct Candidate {
     mark: Mark,
     bytes: Digest,
     second: bool,
+    /// Whether this trust is known to have accepted it, so that it is news if it does not any more.
+    counts: bool,
 }
 
 impl Follower {
@@ -48,11 +50,12 @@ impl Follower {
             self.noted = self.slots.note_ever(host);
         }
         let Ok((state, version)) = self.slots.state(host) else { return Tick::default() };
-        let floor = self.slots.floor(host).ok().and_then(|(floor, _)| floor);
+        let (floor, written) = self.slots.floor(host).unwrap_or_default();
         let state = state.unwrap_or_default();
+        let ever = written.is_some() || state.accepted.is_some();
         let picked = self.pick(host, now, mine, &state, version, floor.as_ref());
         let ask = self.poll(host, now, mine, &state);
-        Tick { state: Some(state), picked, ask }
+        Tick { state: Some(state), ever, picked, ask }
     }
 
     /// Whether a floor is one that this trust would have accepted.
@@ -70,29 +73,35 @@ impl Follower {
         version: Option<u32>,
         floor: Option<&Floor>,
     ) -> Option<Result<Vouched, Failure>> {
-        let floor = floor.filter(|floor| self.counts(floor));
         let mut candidates = Vec::new();
         if let Some(floor) = floor
             && let Some(slots) = Slots::at(&floor.home, &self.source.id())
         {
             let Floor { mark, bytes, second, .. } = floor.clone();
-            candidates.push(Candidate { slots, mark, bytes, second });
+            // Its signers are those that the trust of whoever wrote it knows; the artifact may have more.
+            let counts = self.counts(floor);
+            candidates.push(Candidate { slots, mark, bytes, second, counts });
         }
         if let Some(accepted) = &state.accepted {
             let (slots, mark) = (self.slots.clone(), accepted.mark.clone());
-            candidates.push(Candidate { slots, mark, bytes: accepted.bytes, second: accepted.second });
+            let (bytes, second) = (accepted.bytes, accepted.second);
+            candidates.push(Candidate { slots, mark, bytes, second, counts: true });
         }
         candidates.sort_by_key(|candidate| Reverse(candidate.mark.revision));
         let mut wrong = None;
         for candidate in candidates {
             let Candidate { mark, bytes, .. } = &candidate;
-            if mine.is_some_and(|mine| mine.name != mark.name || mine.revision >= mark.revision)
-                || !self.may_try(*bytes, now)
-            {
+            let goes_back = mine.is_some_and(|mine| mine.revision == mark.revision)
+                || self
+                    .least(mine)
+                    .is_some_and(|least| least.name != mark.name || least.revision > mark.revision);
+            if goes_back || !self.may_try(*bytes, now) {
                 continue;
             }
             match self.take(host, now, mine, &candidate, floor) {
                 Ok(vouched) => return Some(Ok(vouched)),
+                // What was accepted under another trust is nothing that this one misses.
+                Err(_) if !candidate.counts => continue,
                 Err(failure) => {
                     wrong.get_or_insert(failure);
                 }
@@ -141,7 +150,7 @@ impl Follower {
             Ok(_) => return Err(wrong("what is in shared data is not what was accepted")),
             Err(Broken) => return Err(wrong("shared data cannot be read")),
         };
-        let vouched = envelope::vouch(&bytes, &self.trust, mine.map(Mark::current))?;
+        let vouched = envelope::vouch(&bytes, &self.trust, self.least(mine).map(Mark::current))?;
         if InForce::of(vouched.about(), vouched.digest()).mark != candidate.mark {
             return Err(wrong("what is in shared data is not what it is said to be"));
         }
