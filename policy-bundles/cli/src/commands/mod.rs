@@ -1,5 +1,7 @@
 //! The commands, one file each.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -25,3 +27,8 @@ pub(crate) mod test;
 pub(crate) mod token;
 mod trusted;
 pub(crate) mod verify;
+
+/// Now, in seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -10,7 +10,7 @@ use bartizan_publish::oci::reference::Reference;
 use clap::Args;
 use serde_json::json;
 
-use super::push::now;
+use super::now;
 use super::registry::{Access, Trouble};
 use super::trusted::Trusted;
 use super::verify::{in_force, problem, said};

@@ -1,7 +1,6 @@
 //! `bartizan push`: an artifact into an OCI registry.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bartizan_compiler::artifact::Artifact;
 use bartizan_engine::envelope::admit;
@@ -11,6 +10,7 @@ use bartizan_spec::time::Moment;
 use clap::Args;
 use serde_json::json;
 
+use super::now;
 use super::registry::{Access, Trouble};
 use super::trusted::Trusted;
 use super::verify::{problem, said};
@@ -119,10 +119,6 @@ pub(crate) fn run(push: &Push, screen: &Screen) -> Result<Outcome, Failure> {
         }
     }
     Ok(Outcome::Fine)
-}
-
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// The time for the annotations: only one that is given, or no two pushes would be the same.

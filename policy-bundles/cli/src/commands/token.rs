@@ -37,8 +37,3 @@ pub(crate) fn run(token: &Token, screen: &Screen) -> Result<Outcome, Failure> {
         What::Inspect(inspect) => inspect::run(inspect, screen),
     }
 }
-
-/// Now, in seconds since 1970.
-fn now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}

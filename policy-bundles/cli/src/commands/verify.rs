@@ -1,7 +1,6 @@
 //! `bartizan verify`: whether a filter with this trust would take an artifact, by the filter's own code.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bartizan_compiler::artifact::Artifact;
 use bartizan_engine::envelope::dsse::Envelope;
@@ -14,6 +13,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::inline::Deployment;
+use super::now;
 use super::trusted;
 use crate::files;
 use crate::output::{Failure, Format, Outcome, Screen, json_text, paint, printable, shown};
@@ -135,10 +135,6 @@ fn inlined(
         ("trust", value(serde_json::to_value(trust))?),
     ];
     Ok(verify.deployment.configuration(admitted.plan(), &policy))
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Who vouches for it: the identifier and the file of each key.

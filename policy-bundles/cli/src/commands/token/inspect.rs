@@ -44,7 +44,7 @@ pub(crate) struct Inspect {
 }
 
 pub(super) fn run(inspect: &Inspect, screen: &Screen) -> Result<Outcome, Failure> {
-    let now = inspect.at.map_or_else(super::now, Moment::seconds);
+    let now = inspect.at.map_or_else(crate::commands::now, Moment::seconds);
     let text = read(&inspect.file)?;
     let token = text.trim();
     let token = token

@@ -106,7 +106,7 @@ pub(super) fn run(mint: &Mint, screen: &Screen) -> Result<Outcome, Failure> {
             None => return Ok(Outcome::Problems),
         },
     };
-    let now = super::now();
+    let now = crate::commands::now();
     let refused = |what: &str| {
         screen.complain(what);
         Ok(Outcome::Problems)
