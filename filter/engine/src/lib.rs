@@ -21,5 +21,6 @@ pub mod plan;
 pub mod reason;
 pub mod refusal;
 pub mod strict_json;
+pub mod structured;
 pub mod trace;
 pub mod validation;
