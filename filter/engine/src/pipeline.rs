@@ -13,10 +13,7 @@
 
 mod route;
 
-use std::rc::Rc;
-
-use crate::authentication::plan::TokenSource;
-use crate::authentication::{Authenticator, Identity, TokenRemoval};
+use crate::authentication::{Authenticator, Identity, Known, TokenRemoval};
 use crate::authorization::{Authorization, Authorized};
 use crate::headers::{Aliases, Edit, HeaderEdits, OTHER_HOSTS, OTHER_PATHS};
 use crate::host::{Host, Now};
@@ -26,14 +23,14 @@ use crate::intake::routes::{Found, Routes};
 use crate::intake::{Admission, admit};
 use crate::limits::{Ledger, Limits, Principal, Told};
 use crate::network::Network;
-use crate::plan::{AccessPlan, Plan, PlanError, RoutePlan};
+use crate::plan::{Plan, PlanError, RoutePlan};
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::trace::{Finding, Trace};
 use crate::validation::body::{BodyDuty, Validator};
 use crate::validation::inspect::inspect_request;
 use crate::validation::plan::InspectionPlan;
-use route::{Route, check_route, parameters};
+use route::{Route, check_combination, check_route, parameters};
 
 /// A room of the pipeline, in the order a request meets them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +83,7 @@ pub enum Step {
 #[derive(Debug, Default)]
 pub struct Exchange {
     route: Option<usize>,
-    identity: Option<Rc<Identity>>,
+    known: Option<Known>,
     told: Told,
     edits: Vec<Edit>,
     duty: Duty,
@@ -115,7 +112,7 @@ impl Exchange {
     /// Who the request comes from, once that is known.
     #[must_use]
     pub fn identity(&self) -> Option<&Identity> {
-        self.identity.as_deref()
+        self.known.as_ref().map(|known| &*known.identity)
     }
 
     /// The index of the route, once it is known.
@@ -167,13 +164,8 @@ impl Engine {
         let misleading = OTHER_PATHS.iter().chain(OTHER_HOSTS.iter().filter(|_| by_host)).copied();
         let spoofable = authenticator.identity_headers().iter().map(String::as_str).chain(misleading);
         let headers = HeaderEdits::load(&plan.headers, spoofable)?;
-        let token_headers =
-            plan.authentication.jwt.iter().flat_map(|jwt| &jwt.from).filter_map(|source| match source {
-                TokenSource::Header { name, .. } => Some(name.as_str()),
-                TokenSource::Cookie { .. } | TokenSource::Query { .. } => None,
-            });
         let inspected = plan.validation.inspections.iter().flat_map(|i| &i.headers).map(String::as_str);
-        let aliases = Aliases::of(headers.named().chain(token_headers).chain(inspected));
+        let aliases = Aliases::of(headers.named().chain(authenticator.credential_headers()).chain(inspected));
         let routes = Routes::build(&plan.routes)?;
         let mut table = Vec::with_capacity(plan.routes.len());
         for (index, mut route) in plan.routes.into_iter().enumerate() {
@@ -181,6 +173,7 @@ impl Engine {
             let parameters =
                 parameters(&route.path).map_err(|e| PlanError::new(format!("{place}.path"), e))?;
             check_route(&route, &place, &parameters, &limits, &authorization)?;
+            check_combination(&route, &place, &authenticator)?;
             for (field, value, known) in [
                 ("body", route.body, validator.bodies()),
                 ("inspection", route.inspection, plan.validation.inspections.len()),
@@ -285,14 +278,14 @@ impl Engine {
             Ledger { now, host, told: &mut exchange.told, trace },
         )?;
 
-        let identity = match plan.access {
-            AccessPlan::Public => None,
-            AccessPlan::Authenticated | AccessPlan::Permitted { .. } => {
-                Some(self.authenticator.authenticate(&request, &charged, now, host, trace)?)
+        exchange.known = match plan.authentication {
+            None => None,
+            Some(combination) => {
+                self.authenticator.authenticate(combination, &request, &charged, now, host, trace)?
             }
         };
-        exchange.identity = identity;
-        let identity = exchange.identity.as_ref();
+        let known = exchange.known.as_ref();
+        let identity = known.map(|known| &*known.identity);
 
         let subject =
             identity.map(|i| Principal { issuer: i.issuer_name(), subject: i.subject(), key: &i.key });
@@ -315,7 +308,7 @@ impl Engine {
             authorization.authorize(&charged, &plan.access, grants, &plan.at, parameter, trace)?;
 
         let duty = self.validate(&authorized, plan, &request, end_of_stream, trace)?;
-        self.edit(&request, new_path, new_authority, identity.map(Rc::as_ref), &mut exchange.edits);
+        self.edit(&request, new_path, new_authority, known, &mut exchange.edits);
         Ok(duty)
     }
 
@@ -340,7 +333,7 @@ impl Engine {
         request: &Request<'_>,
         new_path: Option<String>,
         new_authority: Option<String>,
-        identity: Option<&Identity>,
+        known: Option<&Known>,
         edits: &mut Vec<Edit>,
     ) {
         let headers = request.headers();
@@ -367,7 +360,7 @@ impl Engine {
         }
         let mut path = new_path;
         let mut removals = Vec::new();
-        self.authenticator.remove_tokens(request, identity, &mut removals);
+        self.authenticator.remove_credentials(request, known, &mut removals);
         for removal in removals {
             match removal {
                 TokenRemoval::Header(name) => edits.push(Edit::Remove(name)),
@@ -387,7 +380,9 @@ impl Engine {
         if let Some(path) = path {
             edits.push(Edit::Set(":path".into(), path.into()));
         }
-        for (name, value) in identity.iter().flat_map(|i| i.forwarded()) {
+        // Who it is speaks last, so that nothing else that was shown sets a header over what it says.
+        let shown = known.into_iter().flat_map(|known| known.others.iter().map(|other| &**other));
+        for (name, value) in shown.chain(known.map(|known| &*known.identity)).flat_map(Identity::forwarded) {
             edits.push(Edit::Set(name.as_str().into(), value.as_str().into()));
         }
     }

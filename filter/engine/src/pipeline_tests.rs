@@ -17,7 +17,9 @@ fn plan() -> Value {
         "subject": "sub", "roles": ["roles"], "permissions": [], "forward_claims": [["x-user", "sub"]]
     });
     let route = |id: &str, path: &str, access: Value, limits: Value, body: usize| {
+        let authentication = if access == "public" { Value::Null } else { json!(0) };
         json!({"id": id, "at": "bundle.yaml:2", "path": path, "methods": [], "hosts": [], "access": access,
+               "authentication": authentication,
                "limits": limits, "body": body, "inspection": 0})
     };
     let shape = json!({"max_depth": 4, "max_string_bytes": 64, "max_key_bytes": 64, "max_array_items": 9,
@@ -28,7 +30,7 @@ fn plan() -> Value {
         "intake": {"max_path_bytes": 100, "max_query_bytes": 100, "max_query_parameters": 9, "max_headers": 20,
                    "max_headers_bytes": 4000, "max_header_value_bytes": 2000},
         "network": {"trusted_hops": 0, "deny": [{"network": "203.0.113.0/24", "at": "bundle.yaml:3"}], "allow": []},
-        "authentication": {"jwt": [jwt]},
+        "authentication": {"jwt": [jwt], "combinations": [{"mode": "any", "methods": [{"jwt": 0}]}]},
         "authorization": {"roles": [{"name": "reader", "at": "", "permissions": ["a:read:7"]}],
                           "requirements": ["a:read:{id}"]},
         "limits": [{"id": "few", "at": "bundle.yaml:4", "key": "address", "slots": 64, "headers": {"ratelimit": true, "x_ratelimit": true},
@@ -184,6 +186,7 @@ fn who_is_refused_uses_up_nothing_that_everybody_shares() {
     plan["limits"].as_array_mut().unwrap().push(shared);
     plan["routes"][1]["limits"] = json!([1]);
     plan["routes"][2]["access"] = json!("public");
+    plan["routes"][2]["authentication"] = Value::Null;
     plan["routes"][2]["limits"] = json!([1, 0]);
     let mut visit = Visit { engine: load(&plan).unwrap(), ..Visit::new() };
     for _ in 0..3 {
@@ -249,4 +252,29 @@ fn a_plan_that_points_nowhere_is_not_loaded() {
     plan["limits"][0]["key"] = json!("subject");
     plan["routes"][0]["limits"] = json!([0]);
     assert_eq!(load(&plan).unwrap_err().place, "routes[0].limits");
+}
+
+#[test]
+fn every_route_says_how_it_is_found_out_who_comes() {
+    let optional = json!({"mode": "optional", "methods": [{"jwt": 0}]});
+    for (route, combination, good) in [
+        (0, Value::Null, true),
+        (0, json!(0), false),
+        (0, json!(1), true),
+        (0, json!(2), false),
+        (1, Value::Null, false),
+        (1, json!(0), true),
+        (1, json!(1), false),
+        (2, Value::Null, false),
+        (2, json!(1), false),
+    ] {
+        let mut plan = plan();
+        plan["authentication"]["combinations"].as_array_mut().unwrap().push(optional.clone());
+        plan["routes"][route]["authentication"] = combination.clone();
+        let loaded = load(&plan);
+        assert_eq!(loaded.is_ok(), good, "{route} {combination}");
+        if let Err(error) = loaded {
+            assert_eq!(error.place, format!("routes[{route}].authentication"));
+        }
+    }
 }

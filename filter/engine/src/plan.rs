@@ -58,6 +58,9 @@ pub struct RoutePlan {
     pub hosts: Vec<String>,
     /// Who may come in.
     pub access: AccessPlan,
+    /// How it is found out who comes: an index into
+    /// [`authentication::plan::AuthenticationPlan::combinations`]. `None` on public routes that do not ask.
+    pub authentication: Option<usize>,
     /// Indices into [`Plan::limits`], each once. They are charged by key: address, subject, everybody.
     pub limits: Vec<usize>,
     /// What bodies it takes: an index into [`validation::plan::ValidationPlan::bodies`].
@@ -70,7 +73,7 @@ pub struct RoutePlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum AccessPlan {
-    /// Everybody. A token, if sent, is neither needed nor checked, and is not forwarded as identity.
+    /// Everybody. Unless the route has an optional combination, credentials are not looked at.
     Public,
     /// Everybody with a valid identity.
     Authenticated,

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::authentication::Accepted;
 use crate::authorization::Access;
 use crate::forms::OrNone;
 use crate::path::PathTemplate;
@@ -13,6 +14,10 @@ use crate::validation::{Body, Inspect};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Defaults {
+    /// The methods by which somebody is known on routes that are not public. If missing, any of all, in the
+    /// order `jwt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<Accepted>,
     /// The limits that apply, in the order they are charged.
     pub limits: Vec<LimitName>,
     /// What is inspected for attacks. By default everything, everywhere.
@@ -42,6 +47,9 @@ pub struct Route {
     pub hosts: Option<Vec<Host>>,
     /// Who may use the route.
     pub access: Access,
+    /// The methods by which somebody is known here, instead of the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<Accepted>,
     /// The limits that apply, instead of the default ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Vec<LimitName>>,

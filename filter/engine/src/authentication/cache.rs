@@ -55,7 +55,12 @@ pub(super) struct TokenCache {
 fn cost(token: &[u8], identity: &Identity) -> usize {
     let texts = |list: &[String]| list.iter().map(|text| size_of::<String>() + text.len()).sum::<usize>();
     let forwarded: usize = identity.forwarded.iter().map(|(name, value)| 48 + name.len() + value.len()).sum();
-    let lists = texts(&identity.roles) + texts(&identity.permissions) + forwarded;
+    let acr = identity.strength.acr.as_ref().map_or(0, String::len);
+    let lists = texts(&identity.roles)
+        + texts(&identity.permissions)
+        + texts(&identity.strength.amr)
+        + acr
+        + forwarded;
     size_of::<Identity>() + token.len() + lists + members(&identity.claims)
 }
 

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use super::dates::{InForce, NumericDate, in_force};
 use super::error::TokenError;
 use super::forward;
-use super::identity::Identity;
+use super::identity::{Identity, Strength};
+use super::method::Kind;
 use super::plan::JwtPlan;
 use crate::host::Now;
 
@@ -102,7 +103,7 @@ impl Rules {
             _ => return Err(refused("iss", "is not this issuer")),
         }
         self.check_audience(&claims)?;
-        let (expires_at, not_before) = self.check_dates(&claims, now)?;
+        let (expires_at, not_before, issued_at) = self.check_dates(&claims, now)?;
         for (path, wanted) in &self.require_claims {
             match path.find(&claims) {
                 None => return Err(path.error("is missing")),
@@ -118,19 +119,15 @@ impl Rules {
                 forwarded.push((name.clone(), value));
             }
         }
-        Ok(Identity {
-            issuer: issuer.0,
-            issuer_name: issuer.1.to_owned(),
-            subject: self.subject(&claims)?,
-            roles: words(&self.roles, &claims)?,
-            permissions: words(&self.permissions, &claims)?,
-            forwarded,
-            expires_at,
-            not_before,
-            claims,
-            grants: std::cell::OnceCell::new(),
-            key: std::cell::OnceCell::new(),
-        })
+        let mut identity = Identity::new(Kind::Jwt, issuer.0, issuer.1, self.subject(&claims)?);
+        identity.roles = words(&self.roles, &claims)?;
+        identity.permissions = words(&self.permissions, &claims)?;
+        identity.forwarded = forwarded;
+        (identity.expires_at, identity.not_before, identity.issued_at) = (expires_at, not_before, issued_at);
+        identity.authenticated_at = claims.get("auth_time").and_then(|time| NumericDate::read(time).ok());
+        identity.strength = strength(&claims);
+        identity.claims = claims;
+        Ok(identity)
     }
 
     /// RFC 8725, section 3.11: a token that says what it is for is not taken for something else. Without a
@@ -177,11 +174,7 @@ impl Rules {
         }
     }
 
-    fn check_dates(
-        &self,
-        claims: &Map<String, Value>,
-        now: Now,
-    ) -> Result<(Option<NumericDate>, Option<NumericDate>), TokenError> {
+    fn check_dates(&self, claims: &Map<String, Value>, now: Now) -> Result<Dates, TokenError> {
         let date = |claim: &'static str| {
             claims.get(claim).map(|v| NumericDate::read(v).map_err(|p| refused(claim, p))).transpose()
         };
@@ -206,7 +199,7 @@ impl Rules {
                 return Err(refused("exp", "is later than the lifetime that the policy allows"));
             }
         }
-        Ok((exp, nbf))
+        Ok((exp, nbf, iat))
     }
 
     fn subject(&self, claims: &Map<String, Value>) -> Result<String, TokenError> {
@@ -225,6 +218,21 @@ impl Rules {
             Some(_) => Err(path.error("is not a string, and is the subject")),
         }
     }
+}
+
+/// `exp`, `nbf` and `iat`.
+type Dates = (Option<NumericDate>, Option<NumericDate>, Option<NumericDate>);
+
+/// What the token says of how somebody was authenticated. Nobody needs it but routes that ask for it, so a form
+/// that is not understood refuses nothing here: it is left out, and satisfies nothing.
+fn strength(claims: &Map<String, Value>) -> Strength {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let amr = match claims.get("amr") {
+        Some(Value::Array(list)) => list.iter().map(text).collect::<Option<Vec<_>>>().unwrap_or_default(),
+        Some(Value::String(one)) => vec![one.clone()],
+        _ => Vec::new(),
+    };
+    Strength { acr: claims.get("acr").and_then(text), amr }
 }
 
 fn refused(claim: &'static str, problem: &'static str) -> TokenError {

@@ -56,6 +56,8 @@ pub enum TokenError {
     },
     /// The token came by a way that its issuer's policy does not list.
     WrongPlace,
+    /// The route does not take tokens of this issuer.
+    NotOnThisRoute,
     /// No key of the issuer has this `kid` for this algorithm.
     KeyUnknown {
         /// The name, escaped and cut; `None` if the token names no key.
@@ -96,6 +98,7 @@ impl fmt::Display for TokenError {
             Self::IssuerMissing => f.write_str("`iss` is missing or not a string"),
             Self::IssuerUnknown { iss } => write!(f, "no issuer of the policy is `{iss}`"),
             Self::WrongPlace => f.write_str("tokens of this issuer are not taken from where it was"),
+            Self::NotOnThisRoute => f.write_str("the route does not take tokens of this issuer"),
             Self::KeyUnknown { kid: Some(kid) } => {
                 write!(f, "the issuer has no key `{kid}` for the token's algorithm")
             }

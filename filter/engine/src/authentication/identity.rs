@@ -1,10 +1,12 @@
-//! Who a request comes from, once a token proved it.
+//! Who a request comes from, once a credential proved it: one model for all methods.
 
 use std::cell::OnceCell;
+use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
 use super::dates::NumericDate;
+use super::method::Kind;
 use crate::authorization::Grants;
 use crate::limits::Key;
 
@@ -12,7 +14,8 @@ use crate::limits::Key;
 /// the cache of tokens.
 #[derive(Debug)]
 pub struct Identity {
-    pub(super) issuer: usize,
+    pub(super) kind: Kind,
+    pub(super) method: usize,
     pub(super) issuer_name: String,
     pub(super) subject: String,
     pub(super) roles: Vec<String>,
@@ -21,6 +24,9 @@ pub struct Identity {
     pub(super) expires_at: Option<NumericDate>,
     pub(super) not_before: Option<NumericDate>,
     pub(super) claims: Map<String, Value>,
+    pub(super) strength: Strength,
+    pub(super) issued_at: Option<NumericDate>,
+    pub(super) authenticated_at: Option<NumericDate>,
     /// What the roles and permissions grant: filled by the authorization room when it first meets this
     /// identity, so that a cached token brings its grants along.
     pub grants: OnceCell<Grants>,
@@ -28,14 +34,78 @@ pub struct Identity {
     pub(crate) key: OnceCell<Key>,
 }
 
-impl Identity {
-    /// The index of the issuer in [`super::plan::AuthenticationPlan::jwt`].
-    #[must_use]
-    pub fn issuer(&self) -> usize {
-        self.issuer
+/// How somebody was authenticated, in the words of RFC 8176 and OpenID Connect Core, section 2. What is not
+/// said, or said in another form, is not there: it satisfies no route that asks for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Strength {
+    /// The authentication context class (`acr`).
+    pub acr: Option<String>,
+    /// The authentication methods (`amr`): `pwd`, `otp`, `hwk`.
+    pub amr: Vec<String>,
+}
+
+/// Who a request comes from, by everything that its route asked for.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Who it is.
+    pub identity: Rc<Identity>,
+    /// What else was shown, where a route takes all of several methods.
+    pub others: Vec<Rc<Identity>>,
+}
+
+impl Known {
+    /// The identity, and what else was shown, in the order of the policy.
+    pub fn all(&self) -> impl Iterator<Item = &Identity> {
+        std::iter::once(&*self.identity).chain(self.others.iter().map(Rc::as_ref))
     }
 
-    /// The issuer's name in the policy. One issuer's subjects are strangers to another's.
+    /// What was shown of this kind.
+    #[must_use]
+    pub fn of_kind(&self, kind: Kind) -> Option<&Identity> {
+        self.all().find(|identity| identity.kind == kind)
+    }
+
+    /// The authentication methods of all that was shown.
+    pub fn amr(&self) -> impl Iterator<Item = &str> {
+        self.all().flat_map(|identity| identity.strength.amr.iter().map(String::as_str))
+    }
+}
+
+impl Identity {
+    /// Somebody of whom nothing else is known yet: no roles, no claims, no dates.
+    pub(super) fn new(kind: Kind, method: usize, name: &str, subject: String) -> Self {
+        Self {
+            kind,
+            method,
+            issuer_name: name.to_owned(),
+            subject,
+            roles: Vec::new(),
+            permissions: Vec::new(),
+            forwarded: Vec::new(),
+            expires_at: None,
+            not_before: None,
+            claims: Map::new(),
+            strength: Strength::default(),
+            issued_at: None,
+            authenticated_at: None,
+            grants: OnceCell::new(),
+            key: OnceCell::new(),
+        }
+    }
+
+    /// By what kind of credential it is known.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The index of the method in the plan's list of its kind.
+    #[must_use]
+    pub fn method(&self) -> usize {
+        self.method
+    }
+
+    /// The method's name in the policy, the issuer's for a token. One method's subjects are strangers to another's.
     #[must_use]
     pub fn issuer_name(&self) -> &str {
         &self.issuer_name
@@ -64,6 +134,24 @@ impl Identity {
     #[must_use]
     pub fn forwarded(&self) -> &[(String, String)] {
         &self.forwarded
+    }
+
+    /// How it was authenticated.
+    #[must_use]
+    pub fn strength(&self) -> &Strength {
+        &self.strength
+    }
+
+    /// When the credential was made (`iat`), if it says so.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<NumericDate> {
+        self.issued_at
+    }
+
+    /// When the person behind it was last authenticated (`auth_time`, OpenID Connect Core, section 2).
+    #[must_use]
+    pub fn authenticated_at(&self) -> Option<NumericDate> {
+        self.authenticated_at
     }
 
     /// When the token ends, before leeway.

@@ -1,13 +1,47 @@
-//! Who tokens may come from, and what of them is believed.
+//! Who requests may come from, and what of their credentials is believed.
 
 use serde::{Deserialize, Serialize};
 
-/// Authentication by JSON Web Token.
+/// The methods by which somebody is known, and which of them routes take. At most 64 of each kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct AuthenticationPlan {
     /// The issuers. A token is judged by the provider whose `issuer` equals its `iss`, and no other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub jwt: Vec<JwtPlan>,
+    /// The combinations of methods that routes take, each once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub combinations: Vec<CombinationPlan>,
+}
+
+/// What must be shown on a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CombinationPlan {
+    /// How much of it.
+    pub mode: CombinationMode,
+    /// The methods, in the order in which they are asked.
+    pub methods: Vec<MethodRef>,
+}
+
+/// How much of a combination must be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CombinationMode {
+    /// One of the methods. The first kind of which a credential was sent decides, for good or bad.
+    Any,
+    /// Every one. Who it is says the first.
+    All,
+    /// None, or one of them: what is sent must be good.
+    Optional,
+}
+
+/// A method, by its index in the list of its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum MethodRef {
+    /// Of [`AuthenticationPlan::jwt`].
+    Jwt(usize),
 }
 
 /// One issuer of tokens.

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::plan::{JwtPlan, TokenSource};
+use super::plan::TokenSource;
 use crate::intake::percent::{self, Plus};
 use crate::intake::request::Headers;
 use crate::plan::PlanError;
@@ -16,7 +16,7 @@ use crate::plan::PlanError;
 /// A set of places, as bits: what limits [`Sources`] to 64.
 pub(super) type Places = u64;
 
-/// The distinct places of all issuers.
+/// The distinct places of all methods.
 #[derive(Debug)]
 pub(super) struct Sources {
     list: Vec<TokenSource>,
@@ -50,17 +50,17 @@ pub enum TokenRemoval {
 }
 
 impl Sources {
-    /// Collects and checks the places of all issuers, and says which are whose.
-    pub(super) fn new(plans: &[JwtPlan]) -> Result<(Self, Vec<Places>), PlanError> {
+    /// Collects and checks the places of all methods, and says which are whose. Each list comes with where it
+    /// stands in the plan.
+    pub(super) fn new(lists: &[(String, &[TokenSource])]) -> Result<(Self, Vec<Places>), PlanError> {
         let mut list: Vec<TokenSource> = Vec::new();
         let mut places = Vec::new();
-        for (provider, plan) in plans.iter().enumerate() {
-            let place = format!("authentication.jwt[{provider}].from");
-            if plan.from.is_empty() {
-                return Err(PlanError::new(place, "no place to take tokens from; give at least one"));
+        for (place, from) in lists {
+            if from.is_empty() {
+                return Err(PlanError::new(place, "no place to take credentials from; give at least one"));
             }
             let mut own = 0;
-            for (index, source) in plan.from.iter().enumerate() {
+            for (index, source) in from.iter().enumerate() {
                 check(source).map_err(|problem| PlanError::new(format!("{place}[{index}]"), problem))?;
                 let source = normal(source);
                 let known = list.iter().position(|known| *known == source).unwrap_or_else(|| {
@@ -68,7 +68,8 @@ impl Sources {
                     list.len() - 1
                 });
                 if known >= Places::BITS as usize {
-                    let problem = format!("more than {} places to take tokens from; use fewer", Places::BITS);
+                    let problem =
+                        format!("more than {} places to take credentials from; use fewer", Places::BITS);
                     return Err(PlanError::new(place, problem));
                 }
                 own |= 1 << known;
@@ -87,7 +88,7 @@ impl Sources {
                 && whole.contains(name.as_str())
             {
                 let problem = format!("header `{name}` is named with and without a scheme; choose one");
-                return Err(PlanError::new("authentication.jwt", problem));
+                return Err(PlanError::new("authentication", problem));
             }
         }
         Ok((Self::of(list), places))
@@ -106,14 +107,21 @@ impl Sources {
         Self { list, headers, cookies, parameters }
     }
 
-    /// Finds the token of a request, if it has one.
+    /// The names of the headers among them.
+    pub(super) fn header_names(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().map(|(_, name)| &**name)
+    }
+
+    /// Finds the credential of a request at these places, if it has one.
     pub(super) fn find<'r>(
         &self,
+        places: Places,
         headers: Headers<'r>,
         query: Option<&'r str>,
     ) -> Result<Option<Found<'r>>, Ambiguous> {
         let mut found = None;
-        for (index, source) in self.list.iter().enumerate() {
+        let asked = self.list.iter().enumerate().filter(|(index, _)| places >> index & 1 == 1);
+        for (index, source) in asked {
             let mut add = |token| match found.replace(Found { token, place: 1 << index }) {
                 None => Ok(()),
                 Some(_) => Err(Ambiguous),

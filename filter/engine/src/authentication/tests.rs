@@ -1,15 +1,19 @@
+use std::rc::Rc;
+
 use super::*;
 use crate::host::testing::TestHost;
 use crate::intake;
 use crate::intake::plan::IntakePlan;
+use crate::intake::request::Headers;
 use crate::limits::AddressCharged;
+use crate::reason::Reason;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_simple::prelude::{HS256Key, MACLike as _};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::plan::{JwtPlan, KeySource, TokenSource};
+use super::plan::{Algorithm, CombinationPlan, JwtPlan, KeySource, MethodRef};
 
 const NOW_S: u64 = 1_800_000_000;
 const SECRET: &[u8] = b"a test secret, thirty-two bytes!";
@@ -49,7 +53,10 @@ fn secrets(name: &str) -> Option<Vec<u8>> {
 }
 
 fn load_plans(plans: &[JwtPlan]) -> Result<Authenticator, PlanError> {
-    Authenticator::load(&AuthenticationPlan { jwt: plans.to_vec() }, "edge", &secrets)
+    let methods = (0..plans.len()).map(MethodRef::Jwt).collect();
+    let combinations = vec![CombinationPlan { mode: CombinationMode::Any, methods }];
+    let plan = AuthenticationPlan { jwt: plans.to_vec(), combinations };
+    Authenticator::load(&plan, "edge", &secrets)
 }
 
 fn claims() -> Value {
@@ -78,13 +85,15 @@ fn send_at(
     let pairs: Vec<_> = pseudo.iter().chain(headers).map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
     let admission = intake::admit(&IntakePlan::default(), Headers::new(&pairs))?;
     let host = &mut TestHost::default();
-    authenticator.authenticate(
+    let known = authenticator.authenticate(
+        0,
         &admission.request,
         &AddressCharged::for_test(),
         Now::from_secs(now),
         host,
         &mut Trace::off(),
-    )
+    )?;
+    Ok(known.unwrap().identity)
 }
 
 fn send(authenticator: &mut Authenticator, token: &str) -> Result<Rc<Identity>, Refusal> {
@@ -249,7 +258,7 @@ fn an_issuer_vouches_only_for_itself() {
     };
     let mut cookie = |token: &str| send_at(&mut room, NOW_S, "/", &[("cookie", &format!("session={token}"))]);
     let good = cookie(&of(OTHER_SECRET, "https://other.example/")).unwrap();
-    assert_eq!((good.issuer(), good.issuer_name()), (1, "other"));
+    assert_eq!((good.method(), good.issuer_name()), (1, "other"));
     let (_, _, detail) = refusal(cookie(&of(SECRET, "https://other.example/")));
     assert_eq!(detail, "the signature does not verify");
     let (_, _, detail) = refusal(cookie(&of(OTHER_SECRET, ISSUER)));
@@ -286,12 +295,13 @@ fn tokens_are_removed_as_their_issuer_says() {
 }
 
 /// The edits that keep from upstream what is not for it.
-fn removed(room: &Authenticator, identity: Option<&Identity>, headers: &[(&str, &str)]) -> Vec<String> {
+fn removed(room: &Authenticator, identity: Option<&Rc<Identity>>, headers: &[(&str, &str)]) -> Vec<String> {
     let pseudo = [(":method", "GET"), (":authority", "api.example.com"), (":path", "/")];
     let pairs: Vec<_> = pseudo.iter().chain(headers).map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
     let admission = intake::admit(&IntakePlan::default(), Headers::new(&pairs)).unwrap();
     let mut edits = Vec::new();
-    room.remove_tokens(&admission.request, identity, &mut edits);
+    let known = identity.map(|identity| Known { identity: Rc::clone(identity), others: Vec::new() });
+    room.remove_credentials(&admission.request, known.as_ref(), &mut edits);
     edits.iter().map(|edit| format!("{edit:?}")).collect()
 }
 
@@ -323,7 +333,7 @@ fn a_token_in_the_cache_costs_no_allocation() {
         let charged = AddressCharged::for_test();
         allocation_counter::measure(|| {
             let now = Now::from_secs(NOW_S);
-            room.authenticate(&admission.request, &charged, now, host, &mut Trace::off()).unwrap();
+            room.authenticate(0, &admission.request, &charged, now, host, &mut Trace::off()).unwrap();
         })
         .count_total
     };
@@ -377,7 +387,34 @@ fn plans_are_checked() {
     }
     let error = load_plans(&[plan("a"), plan("b")]).unwrap_err();
     assert_eq!(error.place, "authentication.jwt[1].issuer");
-    assert!(load_plans(&[]).is_ok(), "a policy of public routes needs no issuer");
+    let nobody = Authenticator::load(&AuthenticationPlan::default(), "edge", &secrets);
+    assert!(nobody.is_ok(), "a policy of public routes needs no issuer");
+}
+
+#[test]
+fn combinations_are_checked() {
+    let load = |mode, methods: &[usize]| {
+        let methods = methods.iter().copied().map(MethodRef::Jwt).collect();
+        let combinations = vec![CombinationPlan { mode, methods }];
+        Authenticator::load(&AuthenticationPlan { jwt: two().to_vec(), combinations }, "edge", &secrets)
+    };
+    for (mode, methods, good) in [
+        (CombinationMode::Any, &[0, 1][..], true),
+        (CombinationMode::Any, &[1, 0], true),
+        (CombinationMode::Optional, &[1], true),
+        (CombinationMode::All, &[1], true),
+        (CombinationMode::All, &[0, 1], false),
+        (CombinationMode::Any, &[0, 0], false),
+        (CombinationMode::Any, &[2], false),
+        (CombinationMode::Any, &[64], false),
+        (CombinationMode::Any, &[], false),
+    ] {
+        let loaded = load(mode, methods);
+        assert_eq!(loaded.is_ok(), good, "{mode:?} {methods:?}");
+        if let Err(error) = loaded {
+            assert_eq!(error.place, "authentication.combinations[0].methods");
+        }
+    }
 }
 
 #[cfg(feature = "explain")]
@@ -385,11 +422,17 @@ fn plans_are_checked() {
 fn the_trace_says_what_was_looked_at() {
     let mut room = load_plans(&[plan("corp")]).unwrap();
     let token = format!("Bearer {}", mint(&claims()));
-    let pairs: Vec<(&[u8], &[u8])> = vec![(b"authorization", token.as_bytes())];
+    let pairs: Vec<(&[u8], &[u8])> = vec![
+        (b":method", b"GET"),
+        (b":authority", b"api.example.com"),
+        (b":path", b"/"),
+        (b"authorization", token.as_bytes()),
+    ];
+    let admission = intake::admit(&IntakePlan::default(), Headers::new(&pairs)).unwrap();
     let mut trace = Trace::on();
     let now = Now::from_secs(NOW_S);
     let host = &mut TestHost::default();
-    room.judge(Headers::new(&pairs), None, now, host, &mut trace).unwrap();
+    room.authenticate(0, &admission.request, &AddressCharged::for_test(), now, host, &mut trace).unwrap();
     let said: Vec<_> = trace.into_considered().into_iter().map(|c| (c.at, c.what)).collect();
     assert_eq!(
         said,

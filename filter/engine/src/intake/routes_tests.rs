@@ -8,6 +8,7 @@ fn route(path: &str, methods: &[&str], hosts: &[&str]) -> RoutePlan {
         methods: methods.iter().map(|m| (*m).into()).collect(),
         hosts: hosts.iter().map(|h| (*h).into()).collect(),
         access: AccessPlan::Public,
+        authentication: None,
         limits: vec![],
         body: 0,
         inspection: 0,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::authentication::Authenticator;
+use crate::authentication::plan::CombinationMode;
 use crate::authorization::Authorization;
 use crate::intake::routes::{Segment, parse_template};
 use crate::limits::Limits;
@@ -73,6 +75,35 @@ pub(super) fn check_route(
         }
     }
     Ok(())
+}
+
+/// Who comes in is known wherever somebody must be, and is somebody only where the route says how.
+pub(super) fn check_combination(
+    route: &RoutePlan,
+    place: &str,
+    authenticator: &Authenticator,
+) -> Result<(), PlanError> {
+    let wrong = |problem: &str| Err(PlanError::new(format!("{place}.authentication"), problem));
+    let mode = match route.authentication {
+        None => None,
+        Some(combination) => match authenticator.mode(combination) {
+            None => return wrong(&format!("there is no combination {combination}")),
+            mode => mode,
+        },
+    };
+    match (&route.access, mode) {
+        (AccessPlan::Public, None | Some(CombinationMode::Optional))
+        | (
+            AccessPlan::Authenticated | AccessPlan::Permitted { .. },
+            Some(CombinationMode::Any | CombinationMode::All),
+        ) => Ok(()),
+        (AccessPlan::Public, Some(_)) => {
+            wrong("a public route asks nobody; only an optional combination fits")
+        }
+        (_, None | Some(CombinationMode::Optional)) => {
+            wrong("the route is for somebody, and nothing says who; name a combination that is not optional")
+        }
+    }
 }
 
 impl Route {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use bartizan_engine::intake::routes::Segment;
+use bartizan_spec::authentication::Accepted;
 use bartizan_spec::authorization::Access;
 use bartizan_spec::bundle::Bundle;
 use bartizan_spec::forms::OrNone;
@@ -23,6 +24,7 @@ use crate::yaml::Cursor;
 pub(super) struct Rules {
     /// Those of the defaults.
     limits: Vec<LimitName>,
+    authentication: Option<Accepted>,
     /// All of the bundle.
     defined: BTreeSet<LimitName>,
     inspect: Inspect,
@@ -57,7 +59,14 @@ impl Rules {
         let routes = bundle.routes.iter().enumerate().map(known).collect();
         let defaults = &bundle.defaults;
         let defined = bundle.limits.0.keys().cloned().collect();
-        Self { limits: defaults.limits.clone(), defined, inspect, body: defaults.body.clone(), routes }
+        Self {
+            limits: defaults.limits.clone(),
+            authentication: defaults.authentication.clone(),
+            defined,
+            inspect,
+            body: defaults.body.clone(),
+            routes,
+        }
     }
 
     /// Reports where a route of a part asks for less than it must.
@@ -70,6 +79,14 @@ impl Rules {
                 at.get("access").span(),
                 format!("the part `{name}` may not have public routes"),
                 "ask for a token: `access: authenticated`; or have the bundle write `allow: [public]` for this part",
+            );
+        }
+        if route.authentication.is_some() {
+            report.error(
+                "part-loosens",
+                at.get("authentication").key(),
+                format!("the part `{name}` may not choose by which methods somebody is known"),
+                "leave it out: the `defaults` of the bundle say it for all parts",
             );
         }
         let inspect = inspected(route.inspect.as_ref(), &self.inspect);
@@ -158,6 +175,16 @@ impl Rules {
                     Access::All(list) => words(list, " and "),
                     Access::Any(list) => words(list, " or "),
                 });
+            }
+            // A part takes what the defaults say, and never names methods itself.
+            if known.route.access != Access::Public
+                && known
+                    .route
+                    .authentication
+                    .as_ref()
+                    .is_some_and(|own| Some(own) != self.authentication.as_ref())
+            {
+                less.push("the methods by which it knows somebody".to_owned());
             }
             let missing = known.limits.iter().filter(|limit| !limits.contains(limit));
             less.extend(missing.map(|limit| format!("the limit `{limit}`")));

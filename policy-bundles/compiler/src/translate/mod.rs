@@ -82,10 +82,17 @@ pub fn plan(input: &Input<'_>, files: &mut Files, report: &mut Report) -> Plan {
     let bundle = input.bundle;
     let mut requirements = authorization::Requirements::default();
     let mut validation = validation::Rules::default();
-    let authentication = authentication::translate(input, files, report);
+    let mut authentication = authentication::translate(input, files, report);
+    let mut combinations = authentication::Combinations::default();
     let roles = authorization::roles(input, report);
     let limits = limits::translate(input, report);
-    let routes = routes::translate(input, &mut requirements, &mut validation, files, report);
+    let mut collected = routes::Collected {
+        requirements: &mut requirements,
+        rules: &mut validation,
+        combinations: &mut combinations,
+    };
+    let routes = routes::translate(input, &mut collected, files, report);
+    authentication.combinations = combinations.into_plans();
     let headers = headers::translate(input, report);
     let requirements = requirements.into_list();
     let network = network::translate(input, report);

@@ -12,6 +12,7 @@ use bartizan_spec::text::{LimitName, Requirement};
 use bartizan_spec::validation::Inspect;
 
 use super::Input;
+use super::authentication::Combinations;
 use super::authorization::Requirements;
 use super::validation::{NO_BODY, Rules};
 use crate::diagnostic::Report;
@@ -19,19 +20,27 @@ use crate::files::Files;
 use crate::suggest;
 use crate::yaml::Cursor;
 
+/// What routes ask for, each once: they point at it by number.
+pub(super) struct Collected<'c> {
+    pub(super) requirements: &'c mut Requirements,
+    pub(super) rules: &'c mut Rules,
+    pub(super) combinations: &'c mut Combinations,
+}
+
 pub(super) fn translate(
     input: &Input<'_>,
-    requirements: &mut Requirements,
-    rules: &mut Rules,
+    collected: &mut Collected<'_>,
     files: &mut Files,
     report: &mut Report,
 ) -> Vec<RoutePlan> {
+    let Collected { requirements, rules, combinations } = collected;
     let defaults = input.root().get("defaults");
     // Checked once here, and not again for every route that takes them over.
     known_limits(input, &input.bundle.defaults.limits, defaults.get("limits"), report);
     if let Some(OrNone::Some(inspect)) = &input.bundle.defaults.inspect {
         Rules::check_inspect(inspect, defaults.get("inspect"), report);
     }
+    Combinations::check_defaults(input, report);
     let all = input.root().get("routes");
     let mut table = Table::default();
     let mut plans = Vec::new();
@@ -48,6 +57,7 @@ pub(super) fn translate(
             methods: methods(route),
             hosts: route.hosts.iter().flatten().map(|host| host.as_str().to_owned()).collect(),
             access: access(route, at.get("access"), requirements, report),
+            authentication: combinations.number(route, input, at, report),
             limits: limits(input, route, at, report),
             body: body(input, route, at, rules, files, report),
             inspection: inspection(input, route, rules),

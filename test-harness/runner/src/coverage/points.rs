@@ -45,7 +45,8 @@ impl Check {
             | TokenError::AlgorithmUnknown { .. }
             | TokenError::IssuerMissing
             | TokenError::IssuerUnknown { .. }
-            | TokenError::WrongPlace => None,
+            | TokenError::WrongPlace
+            | TokenError::NotOnThisRoute => None,
         }
     }
 

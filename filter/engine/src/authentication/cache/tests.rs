@@ -1,20 +1,8 @@
 use super::*;
-use std::cell::OnceCell;
+use crate::authentication::method::Kind;
 
 fn identity(subject: &str) -> Rc<Identity> {
-    Rc::new(Identity {
-        issuer: 0,
-        issuer_name: "corp".into(),
-        subject: subject.into(),
-        roles: Vec::new(),
-        permissions: Vec::new(),
-        forwarded: Vec::new(),
-        expires_at: None,
-        not_before: None,
-        claims: serde_json::Map::new(),
-        grants: OnceCell::new(),
-        key: OnceCell::new(),
-    })
+    Rc::new(Identity::new(Kind::Jwt, 0, "corp", subject.into()))
 }
 
 /// A token whose end is as random as a signature.

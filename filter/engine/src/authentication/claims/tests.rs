@@ -43,7 +43,7 @@ fn refused_claim(result: Result<Identity, TokenError>) -> String {
 fn a_good_token_makes_an_identity() {
     let identity = judge(json!({"nbf": NOW_S, "iat": NOW_S})).unwrap();
     assert_eq!(identity.subject(), "alice");
-    assert_eq!((identity.issuer(), identity.issuer_name()), (3, "corp"));
+    assert_eq!((identity.method(), identity.issuer_name()), (3, "corp"));
     assert_eq!(identity.expires_at().unwrap().nanos(), (NOW_S + 60) * NANOS);
     assert_eq!(identity.claims()["aud"], "api");
     assert!(identity.roles().is_empty() && identity.permissions().is_empty());

@@ -13,11 +13,7 @@ fn query() -> TokenSource {
 }
 
 fn sources(from: &[TokenSource]) -> Sources {
-    Sources::new(&[plan(from)]).unwrap().0
-}
-
-fn plan(from: &[TokenSource]) -> JwtPlan {
-    JwtPlan { from: from.to_vec(), ..super::super::tests::plan("corp") }
+    Sources::new(&[("from".into(), from)]).unwrap().0
 }
 
 type Pairs<'a> = &'a [(&'a [u8], &'a [u8])];
@@ -27,7 +23,7 @@ fn find<'r>(
     headers: Pairs<'r>,
     query: Option<&'r str>,
 ) -> Result<Option<&'r [u8]>, Ambiguous> {
-    Ok(sources(from).find(Headers::new(headers), query)?.map(|found| found.token))
+    Ok(sources(from).find(Places::MAX, Headers::new(headers), query)?.map(|found| found.token))
 }
 
 #[test]
@@ -85,7 +81,7 @@ fn more_than_one_token_is_ambiguous() {
 #[test]
 fn places_are_shared_by_issuers() {
     let lower = TokenSource::Header { name: "authorization".into(), scheme: Some("bearer".into()) };
-    let (all, places) = Sources::new(&[plan(&[bearer()]), plan(&[cookie(), lower])]).unwrap();
+    let (all, places) = Sources::new(&[("a".into(), &[bearer()]), ("b".into(), &[cookie(), lower])]).unwrap();
     assert_eq!(all.list.len(), 2);
     assert_eq!(places, [0b01, 0b11]);
 }
@@ -110,7 +106,7 @@ fn bad_places_are_refused() {
         vec![TokenSource::Query { name: String::new() }],
         (0..65).map(|i| TokenSource::Cookie { name: format!("c{i}") }).collect(),
     ] {
-        assert!(Sources::new(&[plan(&from)]).is_err(), "{from:?}");
+        assert!(Sources::new(&[("from".into(), &from[..])]).is_err(), "{from:?}");
     }
 }
 

@@ -4,7 +4,7 @@ use bartizan_engine::authentication::plan as engine;
 use bartizan_engine::authentication::sealed::{Sealed, SealedError};
 use bartizan_spec::authentication::{Algorithm, Jwt, Keys, Secret, TokenSource};
 
-use super::{Input, headers, keys};
+use super::super::{Input, headers, keys};
 use crate::diagnostic::Report;
 use crate::files::Files;
 use crate::yaml::Cursor;
@@ -12,21 +12,13 @@ use crate::yaml::Cursor;
 /// The most clock skew: more would make expiry a suggestion.
 const MAX_LEEWAY_S: u64 = 600;
 
-pub(super) fn translate(
-    input: &Input<'_>,
-    files: &mut Files,
-    report: &mut Report,
-) -> engine::AuthenticationPlan {
+pub(super) fn translate(input: &Input<'_>, files: &mut Files, report: &mut Report) -> Vec<engine::JwtPlan> {
     let all = input.root().get("authentication").get("jwt");
     let issuers = &input.bundle.authentication.jwt;
     let mut plans = Vec::new();
     for (index, jwt) in issuers.iter().enumerate() {
         let at = all.item(index);
         let before = issuers.get(..index).unwrap_or_default();
-        if before.iter().any(|other| other.name == jwt.name) {
-            let message = format!("there are two issuers named `{}`", jwt.name);
-            report.error("issuer-twice", at.get("name").span(), message, "give each a name of its own");
-        }
         if before.iter().any(|other| other.issuer == jwt.issuer) {
             let message = format!("the issuer `{}` is there twice", jwt.issuer);
             report.error(
@@ -38,7 +30,7 @@ pub(super) fn translate(
         }
         plans.push(issuer(jwt, input.bundle.name.as_str(), at, files, report));
     }
-    engine::AuthenticationPlan { jwt: plans }
+    plans
 }
 
 fn issuer(
@@ -319,7 +311,7 @@ fn algorithm(algorithm: Algorithm) -> engine::Algorithm {
 }
 
 /// Whether any issuer maps claims to roles, and whether any maps claims to permissions.
-pub(super) fn maps(issuers: &[Jwt]) -> (bool, bool) {
+pub(in crate::translate) fn maps(issuers: &[Jwt]) -> (bool, bool) {
     let roles = issuers.iter().any(|jwt| !jwt.map.roles.0.is_empty());
     let permissions = issuers.iter().any(|jwt| !jwt.map.permissions.0.is_empty());
     (roles, permissions)

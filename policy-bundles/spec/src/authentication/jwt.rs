@@ -1,4 +1,4 @@
-//! Who requests may come from.
+//! Issuers of JSON Web Tokens.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,6 @@ use crate::text::{
     SealedSecret, TokenType,
 };
 use crate::units::Duration;
-
-/// Who requests may come from.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Authentication {
-    /// Issuers of JSON Web Tokens. A token is judged by the issuer it names, and by no other.
-    pub jwt: Vec<Jwt>,
-}
 
 /// One issuer of JSON Web Tokens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

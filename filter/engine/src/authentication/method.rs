@@ -1,0 +1,71 @@
+//! What all methods of finding out who somebody is have in common.
+//!
+//! A *method* is an entry of the policy: one issuer of tokens, one table of keys. Methods of one *kind* read
+//! the same credentials, so a kind is asked once for all of its methods that a route accepts. It answers that
+//! no credential of its kind was sent, or who it is, or that what was sent is not good. The last is final: a
+//! credential that failed never gives way to another method, for then an attacker could choose which of two
+//! checks he has to pass.
+
+use std::rc::Rc;
+
+use super::identity::Identity;
+use super::plan::MethodRef;
+use super::sources::Sources;
+use crate::host::{Host, Now};
+use crate::intake::request::Request;
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+use crate::trace::Trace;
+
+/// What a credential is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// A JSON Web Token.
+    Jwt,
+}
+
+impl Kind {
+    /// The name in the policy.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jwt => "jwt",
+        }
+    }
+
+    /// Why a request is refused that shows nothing of this kind, where it must.
+    pub(super) const fn missing(self) -> Reason {
+        match self {
+            Self::Jwt => Reason::TokenMissing,
+        }
+    }
+}
+
+impl MethodRef {
+    /// The kind, and the index in the plan's list of that kind.
+    #[must_use]
+    pub const fn parts(self) -> (Kind, usize) {
+        match self {
+            Self::Jwt(index) => (Kind::Jwt, index),
+        }
+    }
+}
+
+/// Which methods of a kind may serve: bit `i` is the `i`-th of the plan's list of that kind.
+pub(super) type Allowed = u64;
+
+/// The most methods of one kind, so that each has its bit.
+pub(super) const MAX_METHODS: usize = Allowed::BITS as usize;
+
+/// The request, and with what it is judged.
+pub(super) struct Attempt<'a, 'r> {
+    pub(super) request: &'a Request<'r>,
+    /// Where credentials may lie, for all methods that take them from a header, a cookie or the query.
+    pub(super) sources: &'a Sources,
+    pub(super) now: Now,
+    pub(super) host: &'a mut dyn Host,
+    pub(super) trace: &'a mut Trace,
+}
+
+/// What a kind answers: nothing of this kind was sent, or who it is, or why it is refused.
+pub(super) type Answer = Result<Option<Rc<Identity>>, Refusal>;

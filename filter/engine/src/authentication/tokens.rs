@@ -1,0 +1,241 @@
+//! JSON Web Tokens, of all issuers that a policy trusts.
+//!
+//! It reads the one token of a request strictly ([`super::jws`]), chooses the issuer by the unverified `iss`
+//! and from then on knows no other, chooses a key ([`super::keys`]), checks the signature
+//! ([`super::signature`]) and then the claims (`claims`). A client learns whether it sent no token, a bad one,
+//! an expired one or two of them, and nothing else; operators learn the cause from the refusal's detail.
+
+use std::rc::Rc;
+
+use super::cache::TokenCache;
+use super::claims::Rules;
+use super::dates::{InForce, in_force};
+use super::error::{TokenError, excerpt};
+use super::identity::{Identity, Known};
+use super::jws::Jws;
+use super::keys::KeySet;
+use super::method::{Allowed, Answer, Attempt, Kind, MAX_METHODS};
+use super::plan::{Algorithm, JwtPlan};
+use super::sources::{Ambiguous, Found, Places};
+use super::{load, signature};
+use crate::host::{Host, Now};
+use crate::pipeline::Room;
+use crate::plan::PlanError;
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+use crate::trace::{Finding, Trace};
+
+/// The issuers of a plan. It owns the cache of tokens, so a new plan starts without one.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    providers: Vec<Provider>,
+    /// Every place where some issuer's tokens may be.
+    places: Places,
+    /// Places from which a token is removed where nobody verified it.
+    unverified_removed: Places,
+    cache: TokenCache,
+}
+
+/// One issuer, made ready.
+#[derive(Debug)]
+struct Provider {
+    name: String,
+    at: String,
+    issuer: String,
+    accepted: Vec<Algorithm>,
+    keys: KeySet,
+    rules: Rules,
+    places: Places,
+    forward_token: bool,
+}
+
+impl Tokens {
+    /// Makes ready what a plan says; `bundle` is its name. `secret` gives the value of an environment variable of the VM.
+    ///
+    /// # Errors
+    /// When a part of the plan is malformed, a key set is unusable, or a secret is missing or too short.
+    pub(super) fn load(
+        plans: &[JwtPlan],
+        places: &[Places],
+        bundle: &str,
+        secret: &dyn Fn(&str) -> Option<Vec<u8>>,
+    ) -> Result<Self, PlanError> {
+        if plans.len() > MAX_METHODS {
+            let problem = format!("{} issuers; the most is {MAX_METHODS}", plans.len());
+            return Err(PlanError::new("authentication.jwt", problem));
+        }
+        let mut providers: Vec<Provider> = Vec::new();
+        for (index, (jwt, places)) in plans.iter().zip(places).enumerate() {
+            let place = format!("authentication.jwt[{index}]");
+            load::check(jwt, &place)?;
+            if providers.iter().any(|other| other.issuer == jwt.issuer) {
+                let problem = format!("`{}` is the issuer of another provider too; merge them", jwt.issuer);
+                return Err(PlanError::new(format!("{place}.issuer"), problem));
+            }
+            providers.push(Provider {
+                name: jwt.name.clone(),
+                at: jwt.at.clone(),
+                issuer: jwt.issuer.clone(),
+                accepted: jwt.algorithms.clone(),
+                keys: load::keys(jwt, bundle, &place, secret)?,
+                rules: Rules::new(jwt),
+                places: *places,
+                forward_token: jwt.forward_token,
+            });
+        }
+        let unverified_removed =
+            providers.iter().filter(|p| !p.forward_token).fold(0, |all, p| all | p.places);
+        let places = providers.iter().fold(0, |all, p| all | p.places);
+        Ok(Self { providers, places, unverified_removed, cache: TokenCache::default() })
+    }
+
+    /// The places of tokens that upstream must not see: with an identity, what its issuer's policy says; without
+    /// one, every place from which some issuer's tokens are not forwarded.
+    pub(super) fn hidden(&self, known: Option<&Known>) -> Places {
+        let identity = known.and_then(|known| known.of_kind(Kind::Jwt));
+        match identity.and_then(|identity| self.providers.get(identity.method)) {
+            // There is exactly one token in the request, or there would be no identity.
+            Some(provider) if provider.forward_token => 0,
+            Some(provider) => provider.places,
+            None => self.unverified_removed,
+        }
+    }
+
+    /// Who the token of a request says it is.
+    pub(super) fn identify(&mut self, allowed: Allowed, attempt: &mut Attempt<'_, '_>) -> Answer {
+        let Attempt { request, sources, now, host, trace } = attempt;
+        // All places of all issuers, whatever the route takes: two tokens have two meanings anywhere.
+        let found = match sources.find(self.places, request.headers(), request.query()) {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                trace.note(Room::Authentication, "", || "no token was sent".into());
+                return Ok(None);
+            }
+            Err(Ambiguous) => {
+                trace.note(Room::Authentication, "", || "more than one token was sent".into());
+                return Err(refuse(Reason::TokenAmbiguous, "more than one token was sent".into()));
+            }
+        };
+        let mut issuer = None;
+        match self.believe(&found, allowed, *now, *host, &mut issuer, trace) {
+            Ok(identity) => {
+                trace.found(
+                    Room::Authentication,
+                    self.at(identity.method),
+                    || Finding::Token { issuer: Some(identity.method), refused: None },
+                    || format!("`{}` of {} is authenticated", identity.subject, identity.issuer_name),
+                );
+                Ok(Some(identity))
+            }
+            Err(error) => {
+                trace.found(
+                    Room::Authentication,
+                    issuer.map_or("", |issuer| self.at(issuer)),
+                    || Finding::Token { issuer, refused: Some(error.clone()) },
+                    || format!("the token is refused: {error}"),
+                );
+                let reason = match error {
+                    TokenError::Expired => Reason::TokenExpired,
+                    _ => Reason::TokenInvalid,
+                };
+                Err(refuse(reason, error.to_string()))
+            }
+        }
+    }
+
+    fn believe(
+        &mut self,
+        found: &Found<'_>,
+        allowed: Allowed,
+        now: Now,
+        host: &mut dyn Host,
+        issuer: &mut Option<usize>,
+        trace: &mut Trace,
+    ) -> Result<Rc<Identity>, TokenError> {
+        if let Some(identity) = self.cache.get(found.token) {
+            *issuer = Some(identity.method);
+            let provider = self.providers.get(identity.method).ok_or(TokenError::IssuerMissing)?;
+            provider.takes(identity.method, found, allowed)?;
+            let leeway = provider.rules.leeway_ns;
+            match in_force(identity.expires_at, identity.not_before, leeway, now) {
+                InForce::Yes => return Ok(Rc::clone(identity)),
+                // It stays, or a client that does not notice would cost a verification each time.
+                InForce::NoLonger => return Err(TokenError::Expired),
+                // The clock went back: judge the token anew.
+                InForce::NotYet => {}
+            }
+        }
+        let identity = Rc::new(self.verify(found, allowed, now, host, issuer, trace)?);
+        self.cache.insert(found.token, Rc::clone(&identity));
+        Ok(identity)
+    }
+
+    /// Everything that makes a token believed, sizes and form before cryptography. `issuer` is filled in as soon
+    /// as it is known, for the trace of a token that is refused.
+    fn verify(
+        &self,
+        found: &Found<'_>,
+        allowed: Allowed,
+        now: Now,
+        host: &mut dyn Host,
+        issuer: &mut Option<usize>,
+        trace: &mut Trace,
+    ) -> Result<Identity, TokenError> {
+        let jws = Jws::parse(found.token)?;
+        let claims = jws.claims()?;
+        let iss = claims.get("iss").and_then(|iss| iss.as_str()).ok_or(TokenError::IssuerMissing)?;
+        let (index, provider) = self
+            .providers
+            .iter()
+            .enumerate()
+            .find(|(_, provider)| provider.issuer == iss)
+            .ok_or_else(|| TokenError::IssuerUnknown { iss: excerpt(iss) })?;
+        *issuer = Some(index);
+        trace.note(Room::Authentication, &provider.at, || {
+            format!(
+                "the token names {} as its issuer and {} as its algorithm",
+                provider.name,
+                jws.header.algorithm.name()
+            )
+        });
+        provider.takes(index, found, allowed)?;
+        if !provider.accepted.contains(&jws.header.algorithm) {
+            return Err(TokenError::AlgorithmNotAccepted { alg: jws.header.algorithm.name() });
+        }
+        signature::verify(&jws, &provider.keys, host)?;
+        provider.rules.identity(jws.header.typ.as_deref(), claims, now, (index, &provider.name))
+    }
+
+    fn at(&self, issuer: usize) -> &str {
+        self.providers.get(issuer).map_or("", |provider| &provider.at)
+    }
+}
+
+impl Provider {
+    /// Whether tokens of this issuer, the `index`-th, may come in on this route and at this place.
+    fn takes(&self, index: usize, found: &Found<'_>, allowed: Allowed) -> Result<(), TokenError> {
+        if allowed >> index & 1 == 0 {
+            Err(TokenError::NotOnThisRoute)
+        } else if self.places & found.place == 0 {
+            Err(TokenError::WrongPlace)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The challenge of RFC 6750, section 3: no error code if nothing was sent. The realm says nothing about the policy.
+pub(super) fn challenge(reason: Reason) -> String {
+    let error = match reason {
+        Reason::TokenAmbiguous => r#", error="invalid_request""#.to_owned(),
+        Reason::TokenInvalid | Reason::TokenExpired => {
+            format!(r#", error="invalid_token", error_description="{}""#, reason.title())
+        }
+        _ => String::new(),
+    };
+    format!(r#"Bearer realm="api"{error}"#)
+}
+
+fn refuse(reason: Reason, detail: String) -> Refusal {
+    Refusal::new(reason, detail).with_header("www-authenticate", challenge(reason))
+}

@@ -1,0 +1,190 @@
+//! Who requests may come from: the methods, and which of them routes take. One file per kind of method.
+
+mod jwt;
+
+use bartizan_engine::authentication::plan as engine;
+use bartizan_engine::authentication::plan::{CombinationMode, CombinationPlan, MethodRef};
+use bartizan_spec::authentication::{Accepted, Authentication, MAX_METHODS};
+use bartizan_spec::authorization::Access;
+use bartizan_spec::routes::Route;
+
+use super::Input;
+use crate::diagnostic::Report;
+use crate::files::Files;
+use crate::suggest;
+use crate::yaml::Cursor;
+
+pub(super) use jwt::maps;
+
+pub(super) fn translate(
+    input: &Input<'_>,
+    files: &mut Files,
+    report: &mut Report,
+) -> engine::AuthenticationPlan {
+    let at = input.root().get("authentication");
+    names(&input.bundle.authentication, at, report);
+    engine::AuthenticationPlan { jwt: jwt::translate(input, files, report), combinations: Vec::new() }
+}
+
+/// The methods of a bundle in the order in which they are asked where nothing else is written, each with its
+/// name and where it stands: the field, and the index in it.
+fn methods(written: &Authentication) -> impl Iterator<Item = (&str, MethodRef, (&'static str, usize))> {
+    written.jwt.iter().enumerate().map(|(i, jwt)| (jwt.name.as_str(), MethodRef::Jwt(i), ("jwt", i)))
+}
+
+/// Routes name methods without saying of which kind they are, and events do too.
+fn names(written: &Authentication, at: Cursor<'_>, report: &mut Report) {
+    let all: Vec<_> = methods(written).collect();
+    for (index, (name, _, (field, place))) in all.iter().enumerate() {
+        if *place == MAX_METHODS {
+            report.error(
+                "too-many-methods",
+                at.get(field).item(*place).span(),
+                format!("`{field}` has more than {MAX_METHODS} entries"),
+                "split the bundle, or merge entries",
+            );
+        }
+        let Some((.., (other, _))) = all.iter().take(index).find(|(known, ..)| known == name) else {
+            continue;
+        };
+        let here = at.get(field).item(*place).get("name").span();
+        if other == field && *field == "jwt" {
+            let message = format!("there are two issuers named `{name}`");
+            report.error("issuer-twice", here, message, "give each a name of its own");
+        } else {
+            let message = format!("there is a method named `{name}` under `{other}` already");
+            report.error("method-twice", here, message, "give each a name of its own: routes name them");
+        }
+    }
+}
+
+/// The combinations that routes take, each once.
+#[derive(Default)]
+pub(super) struct Combinations {
+    plans: Vec<CombinationPlan>,
+}
+
+impl Combinations {
+    /// The combinations, for the plan.
+    pub(super) fn into_plans(self) -> Vec<CombinationPlan> {
+        self.plans
+    }
+
+    /// Reports what is wrong with what `defaults` says, once and not for every route that takes it over.
+    pub(super) fn check_defaults(input: &Input<'_>, report: &mut Report) {
+        let at = input.root().get("defaults").get("authentication");
+        match &input.bundle.defaults.authentication {
+            None => {}
+            Some(Accepted::Optional(_)) => report.error(
+                "optional-default",
+                at.key_of("optional"),
+                "what routes take by default cannot be optional: it holds for routes that are for somebody",
+                "write `any` here, and `authentication: {optional: [...]}` at the public routes that know their guests",
+            ),
+            Some(accepted) => {
+                resolve(accepted, input, at, report);
+            }
+        }
+    }
+
+    /// The number of the combination of a route.
+    pub(super) fn number(
+        &mut self,
+        route: &Route,
+        input: &Input<'_>,
+        at: Cursor<'_>,
+        report: &mut Report,
+    ) -> Option<usize> {
+        let here = at.get("authentication");
+        let public = route.access == Access::Public;
+        let plan = match (&route.authentication, &input.bundle.defaults.authentication) {
+            (Some(Accepted::Optional(_)), _) if !public => {
+                report.error(
+                    "optional-and-private",
+                    here.key_of("optional"),
+                    "the route is for somebody, so what says who cannot be optional",
+                    "write `any`, or `access: public`",
+                );
+                return None;
+            }
+            (Some(accepted @ (Accepted::Any(_) | Accepted::All(_))), _) if public => {
+                let word = accepted.parts().0;
+                report.error(
+                    "asked-and-public",
+                    here.key_of(word),
+                    format!("the route is public, so nobody has to show `{word}` of these"),
+                    "write `optional`, or `access: authenticated`",
+                );
+                return None;
+            }
+            (Some(accepted), _) => resolve(accepted, input, here, report)?,
+            (None, _) if public => return None,
+            // What is wrong with it was said already.
+            (None, Some(accepted)) => resolve(accepted, input, here, &mut Report::default())?,
+            (None, None) => {
+                let methods: Vec<_> = methods(&input.bundle.authentication).map(|(_, m, _)| m).collect();
+                // That there is no method at all is said where usage is checked.
+                if methods.is_empty() {
+                    return None;
+                }
+                CombinationPlan { mode: CombinationMode::Any, methods }
+            }
+        };
+        let known = self.plans.iter().position(|known| *known == plan);
+        Some(known.unwrap_or_else(|| {
+            self.plans.push(plan);
+            self.plans.len() - 1
+        }))
+    }
+}
+
+/// The methods that are named.
+fn resolve(
+    accepted: &Accepted,
+    input: &Input<'_>,
+    at: Cursor<'_>,
+    report: &mut Report,
+) -> Option<CombinationPlan> {
+    let (word, names) = accepted.parts();
+    let known: Vec<_> = methods(&input.bundle.authentication).collect();
+    let mut plan = CombinationPlan {
+        mode: match accepted {
+            Accepted::Any(_) => CombinationMode::Any,
+            Accepted::All(_) => CombinationMode::All,
+            Accepted::Optional(_) => CombinationMode::Optional,
+        },
+        methods: Vec::new(),
+    };
+    let mut good = true;
+    for (index, name) in names.iter().enumerate() {
+        let here = at.get(word).item(index).span();
+        let Some((_, method, _)) = known.iter().find(|(known, ..)| *known == name.as_str()) else {
+            good = false;
+            if input.whole {
+                let help =
+                    suggest::remedy(name.as_str(), known.iter().map(|(name, ..)| *name), "authentication");
+                report.error("unknown-method", here, format!("no method is named `{name}`"), help);
+            }
+            continue;
+        };
+        if plan.methods.contains(method) {
+            report.error("listed-twice", here, "this method is listed twice", "remove one of them");
+            good = false;
+        }
+        let same_kind = |other: &MethodRef| other.parts().0 == method.parts().0;
+        if matches!(accepted, Accepted::All(_))
+            && !plan.methods.contains(method)
+            && plan.methods.iter().any(same_kind)
+        {
+            report.error(
+                "all-of-one-kind",
+                here,
+                format!("`{name}` takes the same kind of credential as another one here, and a request with two of a kind is refused"),
+                "name methods of different kinds, or write `any`",
+            );
+            good = false;
+        }
+        plan.methods.push(*method);
+    }
+    good.then_some(plan)
+}

@@ -1,0 +1,45 @@
+//! Who requests may come from.
+
+mod jwt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use jwt::{Algorithm, ClaimMap, Forward, Jwt, Keys, Require, SealingKey, Secret, TokenSource, bearer};
+
+use crate::text::Name;
+
+/// Who requests may come from: the methods by which somebody is known. Their names are of one namespace.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Authentication {
+    /// Issuers of JSON Web Tokens. A token is judged by the issuer it names, and by no other.
+    pub jwt: Vec<Jwt>,
+}
+
+/// The most methods of one kind.
+pub const MAX_METHODS: usize = 64;
+
+/// Which methods a route takes, by their names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Accepted {
+    /// One of them. They are asked in this order, and the first of which a credential was sent decides.
+    Any(#[schemars(length(min = 1))] Vec<Name>),
+    /// Every one of them. The first says who it is.
+    All(#[schemars(length(min = 1))] Vec<Name>),
+    /// None, or one of them: for public routes that know their guests. What is sent must be good.
+    Optional(#[schemars(length(min = 1))] Vec<Name>),
+}
+
+impl Accepted {
+    /// The names, and the word before them.
+    #[must_use]
+    pub fn parts(&self) -> (&'static str, &[Name]) {
+        match self {
+            Self::Any(names) => ("any", names),
+            Self::All(names) => ("all", names),
+            Self::Optional(names) => ("optional", names),
+        }
+    }
+}
