@@ -25,6 +25,7 @@ pub mod plan;
 #[allow(dead_code, reason = "for methods that accept a thing once")]
 mod replay;
 mod roca;
+mod rsa;
 pub mod sealed;
 pub mod signature;
 mod sources;

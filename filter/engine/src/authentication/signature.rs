@@ -4,28 +4,24 @@
 //! length of a signature, the range of its numbers, the strength of a key. What is left to them is the
 //! mathematics. So a token that one worker accepts by `BoringSSL` is accepted by the others in plain Rust.
 //!
-//! `jwt-simple` judges the keys (RSA policy, points, weak Ed25519 keys), exports them for the host, and
-//! computes HMAC tags. Its own `verify_token` is not used: it parses headers and claims again, more
-//! leniently than this room, and reads a clock. The signature itself is therefore checked with the very
-//! primitives it checks them with, which its key types lend out by `AsRef`.
+//! `jwt-simple` judges the keys (points, weak Ed25519 keys), exports them for the host, and computes HMAC
+//! tags. Its own `verify_token` is not used: it parses headers and claims again, more leniently than this
+//! room, and reads a clock. The signature itself is therefore checked with the very primitives it checks
+//! them with, which its key types lend out by `AsRef`. RSA is our own ([`super::rsa`]), for wasm's sake.
 
 use jwt_simple::prelude::{
     ECDSAP256PublicKeyLike as _, ECDSAP384PublicKeyLike as _, ES256PublicKey, ES384PublicKey,
-    Ed25519PublicKey, EdDSAPublicKeyLike as _, HS256Key, HS384Key, HS512Key, MACLike as _, RS256PublicKey,
-    RSAPublicKeyLike as _,
+    Ed25519PublicKey, EdDSAPublicKeyLike as _, HS256Key, HS384Key, HS512Key, MACLike as _,
 };
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use subtle::ConstantTimeEq as _;
-use superboring::hash::MessageDigest;
-use superboring::pkey::{PKey, Public};
 use superboring::reexports::{hmac_sha256, hmac_sha512};
-use superboring::rsa::Padding;
 
 use super::error::TokenError;
 use super::jws::Jws;
 use super::keys::KeySet;
 use super::plan::Algorithm;
-use super::roca;
+use super::rsa::RsaKey;
 use crate::host::{Digest, Host};
 
 /// A key made ready for its one algorithm.
@@ -58,12 +54,6 @@ pub(super) enum Hmac {
     Sha512(HS512Key),
 }
 
-pub(super) struct RsaKey {
-    modulus: Vec<u8>,
-    key: PKey<Public>,
-    spki: Vec<u8>,
-}
-
 const NOT_FOR_THIS: &str = "this algorithm does not go with this type of key";
 
 impl Verifier {
@@ -91,15 +81,7 @@ impl Verifier {
             A::RS512 | A::PS512 => Digest::Sha512,
             _ => return Err(NOT_FOR_THIS.into()),
         };
-        // The rules of jwt-simple are the same for all six algorithms.
-        let weak = "not an RSA modulus of 2048 to 4096 bits with the exponent 65537; use such a key";
-        let key = RS256PublicKey::from_components(modulus, exponent).map_err(|_| weak.to_owned())?;
-        if roca::is_vulnerable(modulus) {
-            return Err("made by a broken generator (CVE-2017-15361), can be factored; replace it".into());
-        }
-        let spki = key.to_der().map_err(|_| weak.to_owned())?;
-        let pkey = PKey::from_rsa(key.public_key().as_ref().clone()).map_err(|_| weak.to_owned())?;
-        let key = RsaKey { modulus: modulus.to_vec(), key: pkey, spki };
+        let key = RsaKey::new(modulus, exponent)?;
         Ok(match algorithm {
             A::RS256 | A::RS384 | A::RS512 => Self::Rsa { digest, key },
             _ => Self::RsaPss { digest, key },
@@ -137,12 +119,10 @@ impl Verifier {
                 key.in_range(signature)
                     && host
                         .verify_signature(*digest, &key.spki, signature, message)
-                        .unwrap_or_else(|| key.verify(*digest, Padding::PKCS1, message, signature))
+                        .unwrap_or_else(|| key.verify_pkcs1(*digest, message, signature))
             }
             // The host's function knows no PSS.
-            Self::RsaPss { digest, key } => {
-                key.in_range(signature) && key.verify(*digest, Padding::PKCS1_PSS, message, signature)
-            }
+            Self::RsaPss { digest, key } => key.verify_pss(*digest, message, signature),
             Self::P256 { key, spki } => {
                 // Exactly 64 bytes (RFC 7518, section 3.4), and 0 < r, s < n: this call checks all of it.
                 let Ok(pair) = p256::ecdsa::Signature::from_slice(signature) else { return false };
@@ -186,25 +166,6 @@ impl Hmac {
         // In constant time, or the place of the first wrong byte could be measured. A tag of another
         // length is not equal; truncated tags have no place in RFC 7518, section 3.2.
         expected.ct_eq(tag).into()
-    }
-}
-
-impl RsaKey {
-    /// RFC 8017, sections 5.2.2 and 8.2.2: exactly as long as the modulus, and smaller than it.
-    fn in_range(&self, signature: &[u8]) -> bool {
-        signature.len() == self.modulus.len() && signature < self.modulus.as_slice()
-    }
-
-    fn verify(&self, digest: Digest, padding: Padding, message: &[u8], signature: &[u8]) -> bool {
-        let digest = match digest {
-            Digest::Sha256 => MessageDigest::sha256(),
-            Digest::Sha384 => MessageDigest::sha384(),
-            Digest::Sha512 => MessageDigest::sha512(),
-        };
-        let Ok(mut verifier) = superboring::sign::Verifier::new(digest, &self.key) else { return false };
-        verifier.set_rsa_padding(padding).is_ok()
-            && verifier.set_rsa_pss_saltlen(superboring::sign::RsaPssSaltlen::DIGEST_LENGTH).is_ok()
-            && verifier.verify_oneshot(signature, message).unwrap_or(false)
     }
 }
 
