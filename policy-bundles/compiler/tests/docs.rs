@@ -31,29 +31,72 @@ fn completed(block: &str) -> String {
     text
 }
 
+/// The fenced blocks of a page: what stands behind the backquotes, and what is in it.
+fn blocks(page: &str) -> Vec<(&str, &str)> {
+    let fenced = page.split("```").skip(1).step_by(2);
+    fenced.filter_map(|block| block.split_once('\n')).collect()
+}
+
+fn compile(page: &str, block: &str, own: &[(&str, &str)]) {
+    let text = completed(block);
+    let files = [
+        ("keys/corp.pem", PEM.to_owned()),
+        ("keys/corp.jwks.json", format!(r#"{{"keys":[{EC}]}}"#)),
+        ("keys/both.jwks.json", format!(r#"{{"keys":[{EC},{RSA}]}}"#)),
+        ("schemas/telemetry.json", r#"{"type":"object"}"#.to_owned()),
+        ("../teams/shop/schemas/order.json", r#"{"type":"object"}"#.to_owned()),
+        ("bundle.yaml", text.clone()),
+    ];
+    let own = own.iter().map(|(name, text)| (*name, (*text).to_owned()));
+    let files: BTreeMap<_, _> =
+        files.into_iter().chain(own).map(|(name, text)| (name.to_owned(), text.into_bytes())).collect();
+    let compiled = compile_files(files);
+    assert_eq!(compiled.errors(), 0, "{page}\n{}\n{text}", compiled.render(false));
+    assert!(compiled.plan.is_some());
+}
+
+fn read(page: &str) -> std::io::Result<String> {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page))
+}
+
 #[test]
 fn every_block_compiles() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/policy-language.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let blocks: Vec<&str> =
-        page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let part = page.split("```yaml part\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    assert!(blocks.len() >= 8, "only {} blocks", blocks.len());
-    for block in blocks {
-        let text = completed(block);
-        let files = [
-            ("bundle.yaml", text.clone()),
-            ("keys/corp.pem", PEM.to_owned()),
-            ("keys/corp.jwks.json", format!(r#"{{"keys":[{EC}]}}"#)),
-            ("keys/both.jwks.json", format!(r#"{{"keys":[{EC},{RSA}]}}"#)),
-            ("schemas/telemetry.json", r#"{"type":"object"}"#.to_owned()),
-            ("../teams/shop/part.yaml", part.to_owned()),
-            ("../teams/shop/schemas/order.json", r#"{"type":"object"}"#.to_owned()),
-        ];
-        let files: BTreeMap<_, _> =
-            files.into_iter().map(|(name, text)| (name.to_owned(), text.into_bytes())).collect();
-        let compiled = compile_files(files);
-        assert_eq!(compiled.errors(), 0, "{}\n{text}", compiled.render(false));
-        assert!(compiled.plan.is_some());
+    let page = read("policy-language.md").unwrap();
+    let all = blocks(&page);
+    let part = all.iter().find(|(info, _)| *info == "yaml part").unwrap().1;
+    let mut count = 0;
+    for (_, block) in all.iter().filter(|(info, _)| *info == "yaml") {
+        compile("policy-language.md", block, &[("../teams/shop/part.yaml", part)]);
+        count += 1;
     }
+    assert!(count >= 8, "only {count} blocks");
+}
+
+/// A block that begins with ```` ```yaml data/users.yaml ```` is that file, for every bundle of its page.
+#[test]
+fn every_page_about_a_method_has_a_bundle_that_compiles() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/identity");
+    let mut pages = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name == "README.md" {
+            continue;
+        }
+        let name = format!("identity/{name}");
+        let page = read(&name).unwrap();
+        let all = blocks(&page);
+        let files: Vec<(&str, &str)> = all
+            .iter()
+            .filter_map(|(info, text)| Some((info.split_once(' ')?.1.trim(), *text)))
+            .filter(|(file, _)| file.contains('.'))
+            .collect();
+        let bundles: Vec<&str> =
+            all.iter().filter(|(info, _)| *info == "yaml").map(|(_, text)| *text).collect();
+        assert!(!bundles.is_empty(), "{name} has no bundle");
+        for bundle in bundles {
+            compile(&name, bundle, &files);
+        }
+        pages += 1;
+    }
+    assert!(pages >= 1);
 }

@@ -4,44 +4,19 @@
 //! the wrong type refuses the token, optional or not: an issuer that sends `"exp": "soon"` or a role list
 //! of numbers is not understood, and guessing would be granting.
 
+mod path;
+
 use serde_json::{Map, Value};
+
+pub(super) use path::ClaimPath;
 
 use super::dates::{InForce, NumericDate, in_force};
 use super::error::TokenError;
 use super::forward;
 use super::identity::{Identity, Strength};
 use super::method::Kind;
-use super::plan::JwtPlan;
+use super::plan::{ClaimType, JwtPlan};
 use crate::host::Now;
-
-/// A claim by its path in the policy.
-///
-/// A top-level claim whose name is the whole path comes first: claims like `https://example.com/roles` or
-/// `resource.roles` exist, and only the issuer chooses names at the top level. Otherwise the path is split
-/// at its dots and walked through objects.
-#[derive(Debug)]
-pub(super) struct ClaimPath {
-    pub(super) written: String,
-    steps: Vec<String>,
-}
-
-impl ClaimPath {
-    pub(super) fn new(written: &str) -> Self {
-        Self { written: written.to_owned(), steps: written.split('.').map(str::to_owned).collect() }
-    }
-
-    fn find<'c>(&self, claims: &'c Map<String, Value>) -> Option<&'c Value> {
-        if let Some(value) = claims.get(&self.written) {
-            return Some(value);
-        }
-        let (first, rest) = self.steps.split_first()?;
-        rest.iter().try_fold(claims.get(first)?, |value, step| value.as_object()?.get(step))
-    }
-
-    fn error(&self, problem: &'static str) -> TokenError {
-        TokenError::Claim { claim: self.written.clone(), problem }
-    }
-}
 
 /// What one issuer's tokens must say, made ready.
 #[derive(Debug)]
@@ -53,6 +28,7 @@ pub(super) struct Rules {
     pub(super) leeway_ns: u64,
     require_type: Option<String>,
     require_claims: Vec<(ClaimPath, Value)>,
+    require_types: Vec<(ClaimPath, ClaimType)>,
     subject: ClaimPath,
     roles: Vec<ClaimPath>,
     permissions: Vec<ClaimPath>,
@@ -76,6 +52,11 @@ impl Rules {
                 .require_claims
                 .iter()
                 .map(|(path, value)| (ClaimPath::new(path), value.clone()))
+                .collect(),
+            require_types: plan
+                .require_types
+                .iter()
+                .map(|(path, kind)| (ClaimPath::new(path), *kind))
                 .collect(),
             subject: ClaimPath::new(&plan.subject),
             roles: paths(&plan.roles),
@@ -105,10 +86,30 @@ impl Rules {
         self.check_audience(&claims)?;
         let (expires_at, not_before, issued_at) = self.check_dates(&claims, now)?;
         for (path, wanted) in &self.require_claims {
-            match path.find(&claims) {
-                None => return Err(path.error("is missing")),
-                Some(found) if holds(found, wanted) => {}
-                Some(_) => return Err(path.error("does not have the value that the policy requires")),
+            let (mut there, mut good) = (false, false);
+            path.each(&claims, &mut |found| {
+                there = true;
+                good |= holds(found, wanted);
+                Ok(())
+            })?;
+            match (there, good) {
+                (false, _) => return Err(path.error("is missing")),
+                (true, true) => {}
+                (true, false) => return Err(path.error("does not have the value that the policy requires")),
+            }
+        }
+        for (path, kind) in &self.require_types {
+            let mut there = false;
+            path.each(&claims, &mut |found| {
+                there = true;
+                if is_of(*kind, found) {
+                    Ok(())
+                } else {
+                    Err(path.error("is not of the type that the policy requires"))
+                }
+            })?;
+            if !there {
+                return Err(path.error("is missing"));
             }
         }
         let mut forwarded = Vec::new();
@@ -247,11 +248,27 @@ fn media_type(typ: &str) -> &str {
     }
 }
 
-/// Whether a claim has a required value, or is a list that holds it.
+/// Whether a claim has a required value, or one of several, or is a list that holds it.
 fn holds(found: &Value, wanted: &Value) -> bool {
+    let among = |item: &Value| match wanted {
+        Value::Array(several) => several.iter().any(|one| equal(item, one)),
+        one => equal(item, one),
+    };
     match found {
-        Value::Array(list) => list.iter().any(|item| equal(item, wanted)),
-        single => equal(single, wanted),
+        Value::Array(list) => list.iter().any(among),
+        single => among(single),
+    }
+}
+
+fn is_of(kind: ClaimType, found: &Value) -> bool {
+    match (kind, found) {
+        (ClaimType::String, Value::String(_))
+        | (ClaimType::Number, Value::Number(_))
+        | (ClaimType::Boolean, Value::Bool(_))
+        | (ClaimType::Object, Value::Object(_))
+        | (ClaimType::List, Value::Array(_)) => true,
+        (ClaimType::Strings, Value::Array(list)) => list.iter().all(Value::is_string),
+        _ => false,
     }
 }
 
@@ -280,16 +297,21 @@ fn words(paths: &[ClaimPath], claims: &Map<String, Value>) -> Result<Vec<String>
         }
     };
     for path in paths {
-        match path.find(claims) {
-            None => {}
-            Some(Value::String(list)) => list.split(' ').for_each(&mut add),
-            Some(Value::Array(list)) => {
-                for word in list {
-                    add(word.as_str().ok_or_else(|| path.error(MALFORMED))?);
+        // A word of an object in a list is one word, as a word in a list is.
+        let whole = path.is_plural();
+        path.each(claims, &mut |found| {
+            match found {
+                Value::String(word) if whole => add(word),
+                Value::String(list) => list.split(' ').for_each(&mut add),
+                Value::Array(list) => {
+                    for word in list {
+                        add(word.as_str().ok_or_else(|| path.error(MALFORMED))?);
+                    }
                 }
+                _ => return Err(path.error(MALFORMED)),
             }
-            Some(_) => return Err(path.error(MALFORMED)),
-        }
+            Ok(())
+        })?;
     }
     // Half a list of roles would be another list of roles.
     if let (true, Some(path)) = (words.len() > MAX_WORDS, paths.first()) {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::intake::percent::push_triplet;
 
 /// The most bytes of a forwarded value: two of them still fit Envoy's default of 60 KiB for all headers.
-const MAX_VALUE_BYTES: usize = 8 * 1024;
+pub(super) const MAX_VALUE_BYTES: usize = 8 * 1024;
 
 /// The header value for a claim; `None` for `null`, which counts as absent.
 ///

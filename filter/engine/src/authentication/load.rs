@@ -1,6 +1,9 @@
 //! What is checked of an issuer when a plan is loaded. The compiler promises all of it and says it better;
 //! a plan comes from outside all the same.
 
+use serde_json::Value;
+
+use super::claims::ClaimPath;
 use super::keys::KeySet;
 use super::plan::{JwtPlan, KeySource};
 use super::sealed::Sealed;
@@ -51,6 +54,7 @@ pub(super) fn check(jwt: &JwtPlan, place: &str) -> Result<(), PlanError> {
         ("roles", jwt.roles.iter().any(String::is_empty)),
         ("permissions", jwt.permissions.iter().any(String::is_empty)),
         ("require_claims", required.any(String::is_empty)),
+        ("require_types", jwt.require_types.iter().any(|(path, _)| path.is_empty())),
         ("forward_claims", forwarded.any(String::is_empty)),
     ] {
         if empty {
@@ -58,19 +62,39 @@ pub(super) fn check(jwt: &JwtPlan, place: &str) -> Result<(), PlanError> {
         }
     }
     for (index, (path, value)) in jwt.require_claims.iter().enumerate() {
-        if !(value.is_string() || value.is_number() || value.is_boolean()) {
-            let problem = format!("`{path}` is compared with {value}; give a string, a number or a boolean");
+        let scalar = |value: &Value| value.is_string() || value.is_number() || value.is_boolean();
+        let good = match value {
+            Value::Array(several) => !several.is_empty() && several.iter().all(scalar),
+            one => scalar(one),
+        };
+        if !good {
+            let problem = format!(
+                "`{path}` is compared with {value}; give a string, a number or a boolean, or a list of those"
+            );
             return wrong(&format!("require_claims[{index}]"), problem);
         }
     }
-    for (index, (name, _)) in jwt.forward_claims.iter().enumerate() {
-        let member = format!("forward_claims[{index}]");
+    for (member, path) in std::iter::once(("subject", &jwt.subject))
+        .chain(jwt.forward_claims.iter().map(|(_, path)| ("forward_claims", path)))
+    {
+        if ClaimPath::new(path).is_plural() {
+            return wrong(
+                member,
+                format!("`{path}` stands for several values, and one is wanted; leave out `[]`"),
+            );
+        }
+    }
+    let payload = jwt.forward_payload.iter().map(|name| ("forward_payload".to_owned(), name));
+    let claims = jwt.forward_claims.iter().enumerate();
+    let headers: Vec<_> =
+        claims.map(|(index, (name, _))| (format!("forward_claims[{index}]"), name)).chain(payload).collect();
+    for (index, (member, name)) in headers.iter().enumerate() {
         if !is_lower_case_token(name) || NEVER_FORWARDED.contains(&name.as_str()) {
             let problem = format!("`{name}` cannot carry a claim; give a lower-case header name of your own");
-            return wrong(&member, problem);
+            return wrong(member, problem);
         }
-        if jwt.forward_claims.iter().take(index).any(|(other, _)| other == name) {
-            return wrong(&member, format!("`{name}` is set twice; give each header one claim"));
+        if headers.iter().take(index).any(|(_, other)| other == name) {
+            return wrong(member, format!("`{name}` is set twice; give each header one claim"));
         }
     }
     Ok(())

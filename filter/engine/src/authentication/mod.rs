@@ -82,7 +82,11 @@ impl Authenticator {
         });
         let combinations = combinations.collect::<Result<_, _>>()?;
         let mut identity_headers: Vec<String> = Vec::new();
-        for (name, _) in plan.jwt.iter().flat_map(|jwt| &jwt.forward_claims) {
+        let of_tokens = plan
+            .jwt
+            .iter()
+            .flat_map(|jwt| jwt.forward_claims.iter().map(|(name, _)| name).chain(&jwt.forward_payload));
+        for name in of_tokens {
             if !identity_headers.contains(name) {
                 identity_headers.push(name.clone());
             }

@@ -77,8 +77,11 @@ pub struct JwtPlan {
     /// If not, of the explicit types `*+jwt` (RFC 8725, section 3.11) only `at+jwt` is accepted.
     pub require_type: Option<String>,
     /// Claims that must have a given value, or be a list that holds it: dotted path, and a string, number
-    /// or boolean.
+    /// or boolean, or a list of those, of which one must be there.
     pub require_claims: Vec<(String, serde_json::Value)>,
+    /// Claims that must be there and be of a type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub require_types: Vec<(String, ClaimType)>,
     /// Dotted path of the claim that is the subject: `sub`.
     pub subject: String,
     /// Dotted paths of claims that hold roles: a list of strings, or one string with spaces between.
@@ -89,6 +92,27 @@ pub struct JwtPlan {
     /// a client sent are removed on every request, public routes included. Bytes that do not belong in a
     /// header are percent-encoded; see [`super::header_value`].
     pub forward_claims: Vec<(String, String)>,
+    /// A lower-case header that carries the payload upstream, as it stands in the token (base64url).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward_payload: Option<String>,
+}
+
+/// What a claim is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimType {
+    /// A string.
+    String,
+    /// A number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// A list of strings.
+    Strings,
+    /// A list of anything.
+    List,
+    /// An object.
+    Object,
 }
 
 /// Where keys come from.

@@ -36,10 +36,12 @@ pub(super) fn plan(name: &str) -> JwtPlan {
         leeway_s: 0,
         require_type: None,
         require_claims: Vec::new(),
+        require_types: Vec::new(),
         subject: "sub".into(),
         roles: Vec::new(),
         permissions: Vec::new(),
         forward_claims: Vec::new(),
+        forward_payload: None,
     }
 }
 

@@ -17,7 +17,7 @@ use super::keys::KeySet;
 use super::method::{Allowed, Answer, Attempt, Kind, MAX_METHODS};
 use super::plan::{Algorithm, JwtPlan};
 use super::sources::{Ambiguous, Found, Places};
-use super::{load, signature};
+use super::{forward, load, signature};
 use crate::host::{Host, Now};
 use crate::pipeline::Room;
 use crate::plan::PlanError;
@@ -47,6 +47,7 @@ struct Provider {
     rules: Rules,
     places: Places,
     forward_token: bool,
+    forward_payload: Option<String>,
 }
 
 impl Tokens {
@@ -81,6 +82,7 @@ impl Tokens {
                 rules: Rules::new(jwt),
                 places: *places,
                 forward_token: jwt.forward_token,
+                forward_payload: jwt.forward_payload.clone(),
             });
         }
         let unverified_removed =
@@ -203,7 +205,18 @@ impl Tokens {
             return Err(TokenError::AlgorithmNotAccepted { alg: jws.header.algorithm.name() });
         }
         signature::verify(&jws, &provider.keys, host)?;
-        provider.rules.identity(jws.header.typ.as_deref(), claims, now, (index, &provider.name))
+        let mut identity =
+            provider.rules.identity(jws.header.typ.as_deref(), claims, now, (index, &provider.name))?;
+        if let Some(name) = &provider.forward_payload {
+            // The reader of tokens has seen that it is base64url, which may stand in any header.
+            let payload = found.token.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
+            if payload.len() > forward::MAX_VALUE_BYTES {
+                let problem = "is too long to be forwarded in a header";
+                return Err(TokenError::Claim { claim: "payload".into(), problem });
+            }
+            identity.forwarded.push((name.clone(), String::from_utf8_lossy(payload).into_owned()));
+        }
+        Ok(identity)
     }
 
     fn at(&self, issuer: usize) -> &str {

@@ -202,13 +202,51 @@ pub struct Require {
     /// What the header's `typ` must be, such as `at+jwt`.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub token_type: Option<TokenType>,
-    /// Claims that must have a given value.
+    /// Claims that must have a given value, or one of a list of values.
     pub claims: Named<ClaimPath, Value>,
+    /// Claims that must be there and be of a type.
+    pub types: Named<ClaimPath, ClaimType>,
+    /// A standard that tokens follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+}
+
+/// What a claim is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimType {
+    /// A string.
+    String,
+    /// A number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// A list of strings.
+    Strings,
+    /// A list of anything.
+    List,
+    /// An object.
+    Object,
+}
+
+/// A standard that says what is in a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// JWT access tokens (RFC 9068, section 2.2): the type `at+jwt`, and `exp`, `aud`, `sub`, `client_id`, `iat` and `jti`.
+    Rfc9068,
 }
 
 impl Default for Require {
     fn default() -> Self {
-        Self { expiry: true, max_lifetime: None, token_type: None, claims: Named(BTreeMap::new()) }
+        Self {
+            expiry: true,
+            max_lifetime: None,
+            token_type: None,
+            claims: Named(BTreeMap::new()),
+            types: Named(BTreeMap::new()),
+            profile: None,
+        }
     }
 }
 
@@ -236,4 +274,7 @@ impl Default for ClaimMap {
 pub struct Forward {
     /// Request headers, each with the claim it carries. What a client sends under these names is removed.
     pub headers: Named<HeaderName, ClaimPath>,
+    /// A request header that carries the whole payload, as it stands in the token: base64url without padding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<HeaderName>,
 }

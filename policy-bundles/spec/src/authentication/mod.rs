@@ -5,7 +5,10 @@ mod jwt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use jwt::{Algorithm, ClaimMap, Forward, Jwt, Keys, Require, SealingKey, Secret, TokenSource, bearer};
+pub use jwt::{
+    Algorithm, ClaimMap, ClaimType, Forward, Jwt, Keys, Profile, Require, SealingKey, Secret, TokenSource,
+    bearer,
+};
 
 use crate::text::Name;
 

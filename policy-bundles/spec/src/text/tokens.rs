@@ -18,8 +18,8 @@ checked_text! {
 }
 
 checked_text! {
-    /// A claim, as a path through nested objects: `realm_access.roles`.
-    ClaimPath, "bartizan-claim-path", "^[^.\\s]+(\\.[^.\\s]+)*$", ["sub", "realm_access.roles"], |text| {
+    /// A claim, as a path through nested objects: `realm_access.roles`, and through lists of objects: `groups[].name`.
+    ClaimPath, "bartizan-claim-path", "^[^.\\s]+(\\.[^.\\s]+)*$", ["sub", "realm_access.roles", "groups[].name"], |text| {
         let good = !text.bytes().any(|b| b <= 0x20 || b == 0x7f);
         let parts = text.split('.').all(|part| !part.is_empty()) && text.split('.').count() <= 16;
         refuse_unless(good && parts && text.len() <= 256, || Problem::new(
@@ -34,6 +34,12 @@ impl ClaimPath {
     #[must_use]
     pub const fn sub() -> Self {
         Self(Cow::Borrowed("sub"))
+    }
+
+    /// Whether it may stand for several values, as it goes through a list.
+    #[must_use]
+    pub fn is_plural(&self) -> bool {
+        self.0.split('.').any(|step| step.ends_with("[]"))
     }
 }
 

@@ -63,7 +63,9 @@ impl Check {
     fn all(jwt: &JwtPlan) -> Vec<Self> {
         let audience = (!jwt.audiences.is_empty()).then(|| Self::Claim("aud".to_owned()));
         let claims = jwt.require_claims.iter().map(|(claim, _)| Self::Claim(claim.clone()));
-        [Self::Algorithm, Self::Signature, Self::Expiry].into_iter().chain(audience).chain(claims).collect()
+        let types = jwt.require_types.iter().map(|(claim, _)| Self::Claim(claim.clone()));
+        let fixed = [Self::Algorithm, Self::Signature, Self::Expiry].into_iter();
+        fixed.chain(audience).chain(claims).chain(types).collect()
     }
 }
 

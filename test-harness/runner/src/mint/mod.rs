@@ -9,7 +9,7 @@ pub mod own;
 
 use std::collections::BTreeMap;
 
-use bartizan_engine::authentication::plan::{Algorithm, JwtPlan};
+use bartizan_engine::authentication::plan::{Algorithm, ClaimType, JwtPlan};
 use bartizan_engine::plan::Plan;
 use serde_json::{Map, Value, json};
 
@@ -180,8 +180,12 @@ fn claims(token: &Token, issuer: &JwtPlan, now: u64, subject: &str) -> Result<Ma
     claims.insert("iat".into(), json!(now));
     claims.insert("exp".into(), json!(now.saturating_add(LIFETIME_S)));
     put(&mut claims, &issuer.subject, json!(subject));
+    for (path, kind) in &issuer.require_types {
+        put(&mut claims, path, sample(*kind));
+    }
     for (path, value) in &issuer.require_claims {
-        put(&mut claims, path, value.clone());
+        let one = value.as_array().and_then(|several| several.first()).unwrap_or(value);
+        put(&mut claims, path, one.clone());
     }
     for (what, value, paths) in
         [("roles", &token.roles, &issuer.roles), ("permissions", &token.permissions, &issuer.permissions)]
@@ -214,7 +218,34 @@ fn overlay(map: &mut Map<String, Value>, over: &BTreeMap<String, Value>) {
 }
 
 /// Puts a value at a dotted path, making the objects on the way.
+/// Something of a type.
+fn sample(kind: ClaimType) -> Value {
+    match kind {
+        ClaimType::String => json!("text"),
+        ClaimType::Number => json!(7),
+        ClaimType::Boolean => json!(true),
+        ClaimType::Strings => json!(["a", "b"]),
+        ClaimType::List => json!([]),
+        ClaimType::Object => json!({}),
+    }
+}
+
+/// Puts a value where a path of the policy finds it; a list of values where the path goes through a list of objects.
 fn put(map: &mut Map<String, Value>, path: &str, value: Value) {
+    if let Some((name, rest)) = path.split_once("[].") {
+        let values = match value {
+            Value::Array(values) => values,
+            one => vec![one],
+        };
+        let objects = values.into_iter().map(|value| {
+            let mut object = Map::new();
+            put(&mut object, rest, value);
+            Value::Object(object)
+        });
+        let objects = objects.collect();
+        put(map, name, objects);
+        return;
+    }
     match path.split_once('.') {
         None => {
             map.insert(path.to_owned(), value);

@@ -190,6 +190,66 @@ fn required_claims_have_their_value() {
 }
 
 #[test]
+fn one_of_several_values_is_enough() {
+    let strict = JwtPlan {
+        require_claims: vec![("type".into(), json!(["access", "service"])), ("groups[].id".into(), json!(7))],
+        ..plan("corp")
+    };
+    let at = |kind: Value, groups: Value| judge_with(&strict, None, json!({"type": kind, "groups": groups}));
+    assert!(at(json!("access"), json!([{"id": 7}])).is_ok());
+    assert!(at(json!(["x", "service"]), json!([{"id": 1}, {"no": 0}, {"id": 7}])).is_ok());
+    assert_eq!(refused_claim(at(json!("refresh"), json!([{"id": 7}]))), "type");
+    assert_eq!(refused_claim(at(json!([]), json!([{"id": 7}]))), "type");
+    for groups in
+        [json!([]), json!([{"id": 8}]), json!({"id": 7}), json!([7]), json!([[{"id": 7}]]), json!(null)]
+    {
+        assert_eq!(refused_claim(at(json!("access"), groups.clone())), "groups[].id", "{groups}");
+    }
+}
+
+#[test]
+fn required_types_are_compared() {
+    for (kind, good, bad) in [
+        (ClaimType::String, json!("a"), json!(["a"])),
+        (ClaimType::Number, json!(1.5), json!("1.5")),
+        (ClaimType::Boolean, json!(false), json!(0)),
+        (ClaimType::Strings, json!(["a"]), json!(["a", 1])),
+        (ClaimType::List, json!([1]), json!({})),
+        (ClaimType::Object, json!({}), json!([])),
+    ] {
+        let strict = JwtPlan { require_types: vec![("a.b".into(), kind)], ..plan("corp") };
+        assert!(judge_with(&strict, None, json!({"a": {"b": good}})).is_ok(), "{kind:?}");
+        for bad in [json!({"b": bad}), json!({"b": null}), json!({}), json!("b")] {
+            assert_eq!(refused_claim(judge_with(&strict, None, json!({"a": bad}))), "a.b", "{kind:?}");
+        }
+    }
+}
+
+#[test]
+fn words_are_found_in_lists_of_objects() {
+    let nested = JwtPlan { roles: vec!["groups[].name".into(), "orgs[].roles".into()], ..plan("corp") };
+    let roles = |extra: Value| judge_with(&nested, None, extra).map(|identity| identity.roles().to_vec());
+    assert_eq!(
+        roles(
+            json!({"groups": [{"name": "a b"}, {"name": "c"}, {"id": 1}], "orgs": [{"roles": ["d", "c"]}]})
+        )
+        .unwrap(),
+        ["a b", "c", "d"]
+    );
+    assert!(roles(json!({"groups": []})).unwrap().is_empty());
+    assert_eq!(roles(json!({"groups[].name": ["literal"], "groups": "x"})).unwrap(), ["literal"]);
+    for groups in
+        [json!("a"), json!({"name": "a"}), json!(["a"]), json!([{"name": 1}]), json!([{"name": [["a"]]}])]
+    {
+        assert_eq!(
+            refused_claim(judge_with(&nested, None, json!({"groups": groups.clone()}))),
+            "groups[].name",
+            "{groups}"
+        );
+    }
+}
+
+#[test]
 fn subjects_are_short_plain_strings() {
     let long = "x".repeat(256);
     for sub in ["alice", "auth0|1 2", "é", long.as_str()] {

@@ -224,7 +224,7 @@ fn issuer(jwt: &Value) -> Value {
             _ => keys,
         }
     });
-    for pairs in ["require_claims", "forward_claims"] {
+    for pairs in ["require_claims", "require_types", "forward_claims"] {
         replace(&mut jwt, pairs, mapping);
     }
     jwt

@@ -297,10 +297,12 @@ fn flags(mint: &Mint, signer: &Signer) -> JwtPlan {
         leeway_s: 0,
         require_type: None,
         require_claims: Vec::new(),
+        require_types: Vec::new(),
         subject: "sub".to_owned(),
         roles: vec!["roles".to_owned()],
         permissions: vec!["permissions".to_owned()],
         forward_claims: Vec::new(),
+        forward_payload: None,
     }
 }
 

@@ -1,8 +1,11 @@
 //! Issuers.
 
+use std::collections::BTreeMap;
+
 use bartizan_engine::authentication::plan as engine;
 use bartizan_engine::authentication::sealed::{Sealed, SealedError};
-use bartizan_spec::authentication::{Algorithm, Jwt, Keys, Secret, TokenSource};
+use bartizan_spec::authentication::{Algorithm, ClaimType, Jwt, Keys, Profile, Secret, TokenSource};
+use serde_json::Value;
 
 use super::super::{Input, headers, keys};
 use crate::diagnostic::Report;
@@ -86,6 +89,7 @@ fn issuer(
         }
         seconds(lifetime, here, report)
     });
+    check_claims(jwt, at, report);
     let claims = jwt.require.claims.0.iter();
     engine::JwtPlan {
         name: jwt.name.as_str().to_owned(),
@@ -99,8 +103,9 @@ fn issuer(
         require_expiry: jwt.require.expiry,
         max_lifetime_s,
         leeway_s,
-        require_type: jwt.require.token_type.as_ref().map(|t| t.as_str().to_owned()),
+        require_type: require_type(jwt, at, report),
         require_claims: claims.map(|(path, value)| (path.as_str().to_owned(), value.clone())).collect(),
+        require_types: require_types(jwt),
         subject: jwt.map.subject.as_str().to_owned(),
         roles: jwt.map.roles.0.iter().map(|path| path.as_str().to_owned()).collect(),
         permissions: jwt.map.permissions.0.iter().map(|path| path.as_str().to_owned()).collect(),
@@ -111,7 +116,85 @@ fn issuer(
             .iter()
             .map(|(header, path)| (header.as_str().to_owned(), path.as_str().to_owned()))
             .collect(),
+        forward_payload: jwt.forward.payload.as_ref().map(|header| header.as_str().to_owned()),
     }
+}
+
+/// What claims are compared with, and which paths stand for one value only.
+fn check_claims(jwt: &Jwt, at: Cursor<'_>, report: &mut Report) {
+    let scalar = |value: &Value| value.is_string() || value.is_number() || value.is_boolean();
+    for (path, value) in &jwt.require.claims.0 {
+        let good = match value {
+            Value::Array(several) => !several.is_empty() && several.iter().all(scalar),
+            one => scalar(one),
+        };
+        if !good {
+            report.error(
+                "claim-value",
+                at.get("require").get("claims").get(path.as_str()).span(),
+                format!("the claim `{path}` cannot be compared with this"),
+                "write a string, a number or a boolean, or a list of those of which one must be there",
+            );
+        }
+    }
+    let subject = std::iter::once((&jwt.map.subject, at.get("map").get("subject").span()));
+    let headers = at.get("forward").get("headers");
+    let forwarded =
+        jwt.forward.headers.0.iter().map(|(name, path)| (path, headers.get(name.as_str()).span()));
+    for (path, span) in subject.chain(forwarded).filter(|(path, _)| path.is_plural()) {
+        report.error(
+            "claim-plural",
+            span,
+            format!("`{path}` stands for several values, and one is wanted here"),
+            "name a claim with one value; `[]` is for roles, permissions and what is required",
+        );
+    }
+}
+
+/// RFC 9068, section 4: the type of such a token says so.
+fn require_type(jwt: &Jwt, at: Cursor<'_>, report: &mut Report) -> Option<String> {
+    let written = jwt.require.token_type.as_ref().map(|t| t.as_str().to_owned());
+    let Some(Profile::Rfc9068) = jwt.require.profile else { return written };
+    let here = at.get("require").get("profile").span();
+    if written.is_some() {
+        let message = "the profile says already which type tokens have";
+        report.error("profile-and-more", here, message, "remove `type`");
+    }
+    if !jwt.require.expiry {
+        let message = "tokens of this profile expire (RFC 9068, section 2.2), and `expiry` is false";
+        report.error("profile-and-more", here, message, "remove `expiry: false`, or `profile`");
+    }
+    if jwt.audiences.is_empty() {
+        report.error(
+            "profile-without-audience",
+            here,
+            "who follows this profile must check the audience (RFC 9068, section 4), and there are no `audiences`",
+            "add `audiences:` with the name of this service in the tokens' `aud`",
+        );
+    }
+    Some("at+jwt".to_owned())
+}
+
+fn require_types(jwt: &Jwt) -> Vec<(String, engine::ClaimType)> {
+    let mut types: BTreeMap<String, engine::ClaimType> = BTreeMap::new();
+    if let Some(Profile::Rfc9068) = jwt.require.profile {
+        for name in ["sub", "client_id", "jti"] {
+            types.insert(name.to_owned(), engine::ClaimType::String);
+        }
+        types.insert("iat".to_owned(), engine::ClaimType::Number);
+    }
+    for (path, kind) in &jwt.require.types.0 {
+        let kind = match kind {
+            ClaimType::String => engine::ClaimType::String,
+            ClaimType::Number => engine::ClaimType::Number,
+            ClaimType::Boolean => engine::ClaimType::Boolean,
+            ClaimType::Strings => engine::ClaimType::Strings,
+            ClaimType::List => engine::ClaimType::List,
+            ClaimType::Object => engine::ClaimType::Object,
+        };
+        types.insert(path.as_str().to_owned(), kind);
+    }
+    types.into_iter().collect()
 }
 
 fn seconds(duration: bartizan_spec::units::Duration, at: Cursor<'_>, report: &mut Report) -> u64 {
@@ -167,12 +250,23 @@ const TAKEN: [&str; 8] = [
 
 fn check_forwarded(jwt: &Jwt, at: Cursor<'_>, report: &mut Report) {
     let forward = at.get("forward").get("headers");
-    for header in jwt.forward.headers.0.keys() {
+    let claims = jwt.forward.headers.0.keys().map(|header| (header, forward.key_of(header.as_str())));
+    let payload = jwt.forward.payload.iter().map(|header| (header, at.get("forward").get("payload").span()));
+    if let Some(twice) = jwt.forward.payload.as_ref().filter(|name| jwt.forward.headers.0.contains_key(*name))
+    {
+        report.error(
+            "header-twice",
+            at.get("forward").get("payload").span(),
+            format!("the header `{twice}` carries a claim already"),
+            "give the payload a header of its own",
+        );
+    }
+    for (header, here) in claims.chain(payload) {
         let name = header.as_str();
         if TAKEN.contains(&name) || headers::is_of_the_connection(name) {
             report.error(
                 "header-protected",
-                forward.key_of(name),
+                here,
                 format!("the header `{name}` has a meaning of its own and cannot carry a claim"),
                 "use a header of your own, such as `x-auth-subject`",
             );
@@ -184,7 +278,7 @@ fn check_forwarded(jwt: &Jwt, at: Cursor<'_>, report: &mut Report) {
         if read {
             report.error(
                 "header-identity",
-                forward.key_of(name),
+                here,
                 format!(
                     "the header `{name}` is where tokens are looked for, and cannot carry a claim as well"
                 ),

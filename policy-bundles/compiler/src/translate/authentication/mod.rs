@@ -161,8 +161,7 @@ fn resolve(
         let Some((_, method, _)) = known.iter().find(|(known, ..)| *known == name.as_str()) else {
             good = false;
             if input.whole {
-                let help =
-                    suggest::remedy(name.as_str(), known.iter().map(|(name, ..)| *name), "authentication");
+                let help = suggest::remedy(name.as_str(), known.iter().map(|(name, ..)| *name), "methods");
                 report.error("unknown-method", here, format!("no method is named `{name}`"), help);
             }
             continue;
