@@ -23,12 +23,8 @@ pub(crate) struct Material {
 impl Material {
     pub(crate) fn gather() -> Result<Self> {
         let root = config::root()?;
-        let bundle = root.join("test-harness/bench/bundle");
-        let compiled = bartizan_compiler::compile_dir(&bundle);
-        let report = compiled.render(false);
-        let plan = compiled.plan.with_context(|| format!("{}:\n{report}", bundle.display()))?;
-        let jwks = std::fs::read_to_string(bundle.join("keys/test.jwks.json"))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let (plan, jwks) = compile("bundle")?;
+        let now = now()?;
         let wanted = Token {
             claims: [("roles".to_owned(), json!(["reader"])), ("exp".to_owned(), json!("+6h"))].into(),
             ..Token::default()
@@ -42,6 +38,20 @@ impl Material {
     pub(crate) fn module_bytes(&self) -> Result<u64> {
         Ok(std::fs::metadata(&self.module)?.len())
     }
+}
+
+/// The plan of a bundle in this folder, and its key set.
+pub(crate) fn compile(name: &str) -> Result<(Plan, String)> {
+    let bundle = config::root()?.join("test-harness/bench").join(name);
+    let compiled = bartizan_compiler::compile_dir(&bundle);
+    let report = compiled.render(false);
+    let plan = compiled.plan.with_context(|| format!("{}:\n{report}", bundle.display()))?;
+    Ok((plan, std::fs::read_to_string(bundle.join("keys/test.jwks.json"))?))
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
 }
 
 /// One chain of filters and the request it gets.
@@ -95,32 +105,20 @@ impl Chain {
 
 impl Material {
     fn request(&self, path: &str) -> Vec<u8> {
-        format!(
-            "GET {path} HTTP/1.1\r\nhost: api.example.com\r\nuser-agent: bench/1.0\r\naccept: */*\r\n\
-             authorization: Bearer {}\r\n\r\n",
-            self.token
-        )
-        .into_bytes()
+        request(path, &self.token)
     }
 
     /// The module with the plan. The token is cached after its first use, so who checks signatures
     /// (`signatures`) does not matter here.
     fn bartizan(&self, signatures: &str) -> Value {
-        let configuration =
-            json!({"plan": self.plan, "settings": {"hold_headers": true, "signatures": signatures}});
-        wasm("bartizan", &self.module, &configuration.to_string())
+        bartizan(&self.plan, &self.module, signatures)
     }
 
     /// Envoy's own filters for the same: token, role, limit, headers.
     fn native(&self, cache: bool) -> Vec<Value> {
-        const API: &str = "type.googleapis.com/envoy.extensions.filters.http";
-        let mut provider = json!({
-            "issuer": "https://login.example.com/", "audiences": ["example-api"],
-            "local_jwks": {"inline_string": self.jwks},
-            "payload_in_metadata": "claims",
-        });
-        if cache && let Some(provider) = provider.as_object_mut() {
-            provider.insert("jwt_cache_config".into(), json!({"jwt_cache_size": 1000}));
+        let mut more = json!({"payload_in_metadata": "claims"});
+        if cache && let Some(more) = more.as_object_mut() {
+            more.insert("jwt_cache_config".into(), json!({"jwt_cache_size": 1000}));
         }
         let header = |(name, value): (&str, &str)| json!({"append": {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}});
         let headers: Vec<Value> = [
@@ -142,11 +140,7 @@ impl Material {
         let bucket = json!({"max_tokens": 1_000_000, "tokens_per_fill": 1_000_000, "fill_interval": "1s"});
         let always = json!({"default_value": {"numerator": 100, "denominator": "HUNDRED"}});
         vec![
-            json!({"name": "jwt", "typed_config": {
-                "@type": format!("{API}.jwt_authn.v3.JwtAuthentication"),
-                "providers": {"bench": provider},
-                "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "bench"}}],
-            }}),
+            jwt_authn(&self.jwks, &more),
             json!({"name": "rbac", "typed_config": {
                 "@type": format!("{API}.rbac.v3.RBAC"),
                 "rules": {"action": "ALLOW", "policies": {"reader": {
@@ -169,6 +163,37 @@ impl Material {
     }
 }
 
+const API: &str = "type.googleapis.com/envoy.extensions.filters.http";
+
+pub(crate) fn request(path: &str, token: &str) -> Vec<u8> {
+    format!(
+        "GET {path} HTTP/1.1\r\nhost: api.example.com\r\nuser-agent: bench/1.0\r\naccept: */*\r\n\
+         authorization: Bearer {token}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+pub(crate) fn bartizan(plan: &Plan, module: &std::path::Path, signatures: &str) -> Value {
+    let configuration = json!({"plan": plan, "settings": {"hold_headers": true, "signatures": signatures}});
+    wasm("bartizan", module, &configuration.to_string())
+}
+
+/// Envoy's own filter for tokens, with more members for its provider.
+pub(crate) fn jwt_authn(jwks: &str, more: &Value) -> Value {
+    let mut provider = json!({
+        "issuer": "https://login.example.com/", "audiences": ["example-api"],
+        "local_jwks": {"inline_string": jwks},
+    });
+    if let (Some(provider), Some(more)) = (provider.as_object_mut(), more.as_object()) {
+        provider.extend(more.clone());
+    }
+    json!({"name": "jwt", "typed_config": {
+        "@type": format!("{API}.jwt_authn.v3.JwtAuthentication"),
+        "providers": {"bench": provider},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "bench"}}],
+    }})
+}
+
 fn wasm(name: &str, module: &std::path::Path, configuration: &str) -> Value {
     json!({"name": name, "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
@@ -182,7 +207,7 @@ fn wasm(name: &str, module: &std::path::Path, configuration: &str) -> Value {
 }
 
 /// A proxy that answers by itself, so that only the chain is measured.
-fn configuration(filters: &[Value]) -> Value {
+pub(crate) fn configuration(filters: &[Value]) -> Value {
     let mut filters = filters.to_vec();
     filters.push(json!({"name": "router", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}));

@@ -1,26 +1,37 @@
 //! The load, and the CPU time it costs the proxy.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use bartizan_e2e::envoy::Envoy;
 
 use crate::chains::Running;
 
 /// Connections that are kept open and used in turn: enough to keep one worker busy.
 const CONNECTIONS: usize = 8;
 
-/// Sends so many requests and returns the CPU time per request, in microseconds.
+/// Sends the same request so many times and returns the CPU time per request, in microseconds.
 pub(crate) async fn round(running: &Running, requests: usize) -> Result<f64> {
-    let pid = running.envoy.pid().context("the proxy has ended")?;
+    send(&running.envoy, std::slice::from_ref(&running.request), requests).await
+}
+
+/// Sends so many requests, these in turn, and returns the CPU time per request, in microseconds.
+pub(crate) async fn send(envoy: &Envoy, requests: &[Vec<u8>], times: usize) -> Result<f64> {
+    let pid = envoy.pid().context("the proxy has ended")?;
     let mut clients = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
-        clients.push(TcpStream::connect(running.envoy.address()).await?);
+        clients.push(TcpStream::connect(envoy.address()).await?);
     }
-    let each = requests.div_ceil(CONNECTIONS);
+    let each = times.div_ceil(CONNECTIONS);
+    let requests: Arc<[Vec<u8>]> = requests.into();
     let before = cpu_nanos(pid)?;
     let tasks: Vec<_> = clients
         .into_iter()
-        .map(|client| tokio::spawn(client_loop(client, running.request.clone(), each)))
+        .enumerate()
+        .map(|(first, client)| tokio::spawn(client_loop(client, Arc::clone(&requests), first, each)))
         .collect();
     for task in tasks {
         task.await??;
@@ -30,11 +41,16 @@ pub(crate) async fn round(running: &Running, requests: usize) -> Result<f64> {
     Ok(spent as f64 / 1000.0 / (each * CONNECTIONS) as f64)
 }
 
-async fn client_loop(mut client: TcpStream, request: Vec<u8>, times: usize) -> Result<()> {
+async fn client_loop(
+    mut client: TcpStream,
+    requests: Arc<[Vec<u8>]>,
+    first: usize,
+    times: usize,
+) -> Result<()> {
     client.set_nodelay(true)?;
     let mut buffer = Vec::with_capacity(4096);
-    for _ in 0..times {
-        client.write_all(&request).await?;
+    for request in requests.iter().cycle().skip(first).step_by(CONNECTIONS).take(times) {
+        client.write_all(request).await?;
         buffer.clear();
         // Every chain answers alike: a head, and the body `ok`.
         while !buffer.ends_with(b"\r\n\r\nok") {

@@ -5,6 +5,7 @@
 //! by the requests of the round. What counts are the ratios of what each chain adds to the bare proxy.
 
 mod chains;
+mod first;
 mod host_calls;
 mod load;
 mod report;
@@ -21,7 +22,7 @@ use report::Report;
 #[derive(Parser)]
 #[command(
     name = "bartizan-bench",
-    after_help = "Examples:\n  make bench\n  make bench ARGS='--rounds 200'\n  make bench ARGS='--json bench.json'"
+    after_help = "Examples:\n  make bench\n  make bench ARGS='--rounds 200'\n  make bench ARGS=--first\n  make bench ARGS='--json bench.json'"
 )]
 struct Arguments {
     /// Rounds per chain; the median is reported.
@@ -30,6 +31,9 @@ struct Arguments {
     /// Requests per round and chain.
     #[arg(long, default_value_t = 600)]
     requests: usize,
+    /// Only what the first sight of a token costs.
+    #[arg(long)]
+    first: bool,
     /// Also write the results to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<std::path::PathBuf>,
@@ -47,6 +51,11 @@ async fn main() -> ExitCode {
 }
 
 async fn bench(arguments: &Arguments) -> Result<()> {
+    let first = first::measure(arguments.rounds.div_ceil(2)).await?;
+    print!("{}", first.text());
+    if arguments.first {
+        return Ok(());
+    }
     let material = Material::gather()?;
     let chains = Chain::all(&material)?;
     eprintln!("starting {} proxies with one worker each", chains.len());
@@ -69,7 +78,10 @@ async fn bench(arguments: &Arguments) -> Result<()> {
     let calls = host_calls::count(&material).await?;
     print!("{}", report.text(&calls, material.module_bytes()?));
     if let Some(file) = &arguments.json {
-        let json = report.json(&calls, material.module_bytes()?);
+        let mut json = report.json(&calls, material.module_bytes()?);
+        if let Some(json) = json.as_object_mut() {
+            json.insert("first_tokens".into(), first.json());
+        }
         std::fs::write(file, format!("{json:#}\n"))
             .with_context(|| format!("cannot write {}", file.display()))?;
     }

@@ -25,6 +25,20 @@ struct Line {
     to_shipped: f64,
 }
 
+/// The value below which this part of the values lies.
+pub(crate) fn quantile(values: &[f64], part: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index into a few dozen rounds"
+    )]
+    let index = (sorted.len().saturating_sub(1) as f64 * part).round() as usize;
+    sorted.get(index).copied().unwrap_or(f64::NAN)
+}
+
 impl Report {
     pub(crate) fn new(names: Vec<&'static str>) -> Self {
         let rounds = vec![Vec::new(); names.len()];
@@ -38,16 +52,7 @@ impl Report {
     }
 
     fn quantile(&self, chain: usize, part: f64) -> f64 {
-        let mut sorted = self.rounds.get(chain).cloned().unwrap_or_default();
-        sorted.sort_by(f64::total_cmp);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "an index into a few dozen rounds"
-        )]
-        let index = (sorted.len().saturating_sub(1) as f64 * part).round() as usize;
-        sorted.get(index).copied().unwrap_or(f64::NAN)
+        quantile(self.rounds.get(chain).map_or(&[], Vec::as_slice), part)
     }
 
     fn lines(&self) -> Vec<Line> {
