@@ -82,6 +82,16 @@ reasons! {
     TokenExpired = "token-expired", 401, "The token has expired";
     /// The request carries more than one token, so it has no single meaning.
     TokenAmbiguous = "token-ambiguous", 400, "More than one token was sent";
+    /// The token, or whoever sends the credential, was revoked before its time.
+    TokenRevoked = "token-revoked", 401, "The credential has been revoked";
+    /// The route needs a credential, of one of several kinds or one that is no token, and the request has none.
+    CredentialsMissing = "credentials-missing", 401, "A credential is required";
+    /// The API key is not known, not good yet, revoked, or not taken here.
+    ApiKeyInvalid = "api-key-invalid", 401, "The API key is not valid";
+    /// The API key was good, and has expired.
+    ApiKeyExpired = "api-key-expired", 401, "The API key has expired";
+    /// The request carries more than one API key, so it has no single meaning.
+    ApiKeyAmbiguous = "api-key-ambiguous", 400, "More than one API key was sent";
     /// The keys to check the token with are not available: try again later.
     KeysUnavailable = "keys-unavailable", 503, "Keys are not available";
     /// The identity is good, and may not do this.

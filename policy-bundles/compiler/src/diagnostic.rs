@@ -90,10 +90,13 @@ impl Report {
         self.diagnostics.len() >= MAX_DIAGNOSTICS
     }
 
-    /// Adds a file of policy and gives its number, for places in it.
+    /// Adds a file of policy and gives its number, for places in it. A file that is there already keeps its number.
     pub fn add_file(&mut self, path: String) -> u16 {
-        self.files.push(path);
-        u16::try_from(self.files.len()).unwrap_or(u16::MAX)
+        let known = self.files.iter().position(|file| *file == path).unwrap_or_else(|| {
+            self.files.push(path);
+            self.files.len().saturating_sub(1)
+        });
+        u16::try_from(known.saturating_add(1)).unwrap_or(u16::MAX)
     }
 
     /// The files of policy beside `bundle.yaml`: the one with number `n` stands at `n - 1`.

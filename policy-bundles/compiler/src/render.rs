@@ -1,6 +1,6 @@
 //! Diagnostics as people and as programs read them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -20,11 +20,15 @@ pub fn text(diagnostics: &[Diagnostic], sources: &BTreeMap<String, String>, colo
     let paint = Paint { colour };
     let mut lines: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut out = String::new();
+    // Whatever else is said of a line with a secret in it.
+    let secret: BTreeSet<(&str, u32)> =
+        diagnostics.iter().filter(|d| d.code == HIDDEN).map(|d| (d.file.as_str(), d.span.line)).collect();
     for diagnostic in diagnostics {
         let of_file = lines.entry(diagnostic.file.as_str()).or_insert_with(|| {
             sources.get(&diagnostic.file).map(|text| text.lines().collect()).unwrap_or_default()
         });
-        one(&mut out, diagnostic, of_file, paint);
+        let hidden = secret.contains(&(diagnostic.file.as_str(), diagnostic.span.line));
+        one(&mut out, diagnostic, if hidden { &[] } else { of_file }, paint);
         out.push('\n');
     }
     out
@@ -90,7 +94,7 @@ fn one(out: &mut String, diagnostic: &Diagnostic, lines: &[&str], paint: Paint) 
     let place = format!("{}:{}:{}", plain(&diagnostic.file), span.line, span.column);
     let _ = writeln!(out, "{margin}{} {place}", paint.frame("-->"));
     let line = usize::try_from(span.line).ok().and_then(|n| n.checked_sub(1)).and_then(|n| lines.get(n));
-    if let Some(line) = line.filter(|_| diagnostic.code != HIDDEN) {
+    if let Some(line) = line {
         let (shown, before, under) = excerpt(line, *span);
         let bar = paint.frame("|");
         let _ = writeln!(out, "{margin} {bar}");

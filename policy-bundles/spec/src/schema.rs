@@ -3,6 +3,8 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
+use crate::authentication::api_keys::KeyFile;
+use crate::authentication::revocation::RevokedFile;
 use crate::bundle::Bundle;
 use crate::parts::Part;
 
@@ -22,6 +24,24 @@ pub fn bundle_schema() -> Value {
 #[must_use]
 pub fn part_schema() -> Value {
     schema_of::<Part>(PART_SCHEMA_ID, "Part of a Bartizan policy bundle")
+}
+
+/// The identifier of the schema of files with API keys.
+pub const KEY_FILE_SCHEMA_ID: &str = "urn:bartizan:schema:api-keys:v1";
+
+/// The identifier of the schema of files with what was revoked.
+pub const REVOKED_FILE_SCHEMA_ID: &str = "urn:bartizan:schema:revoked:v1";
+
+/// The JSON Schema (2020-12) of a file with API keys.
+#[must_use]
+pub fn key_file_schema() -> Value {
+    schema_of::<KeyFile>(KEY_FILE_SCHEMA_ID, "API keys of a Bartizan policy bundle")
+}
+
+/// The JSON Schema (2020-12) of a file with what was revoked.
+#[must_use]
+pub fn revoked_file_schema() -> Value {
+    schema_of::<RevokedFile>(REVOKED_FILE_SCHEMA_ID, "What a Bartizan policy bundle revokes")
 }
 
 fn schema_of<T: schemars::JsonSchema>(id: &str, title: &str) -> Value {
@@ -109,7 +129,11 @@ mod tests {
     #[test]
     fn every_format_has_a_rule_and_every_example_follows_it() {
         let mut seen = 0;
-        visit(&bundle_schema(), &mut |members| {
+        let mut all = Vec::new();
+        for schema in [bundle_schema(), key_file_schema(), revoked_file_schema()] {
+            visit(&schema, &mut |members| all.push(members.clone()));
+        }
+        all.iter().for_each(|members| {
             let Some(Value::String(format)) = members.get("format") else { return };
             let Some(Value::Array(examples)) = members.get("examples") else {
                 panic!("{format}: no examples")
@@ -131,7 +155,13 @@ mod tests {
 
     #[test]
     fn nothing_may_be_null_and_every_object_is_closed() {
-        visit(&bundle_schema(), &mut |members| {
+        for schema in [bundle_schema(), key_file_schema(), revoked_file_schema()] {
+            is_closed(&schema);
+        }
+    }
+
+    fn is_closed(schema: &Value) {
+        visit(schema, &mut |members| {
             assert!(members.get("type").is_none_or(|t| t != "null"), "{members:?}");
             if members.contains_key("properties") && members.get("type").is_some_and(|t| t == "object") {
                 assert_eq!(members.get("additionalProperties"), Some(&Value::Bool(false)), "{members:?}");
@@ -141,7 +171,7 @@ mod tests {
 
     #[test]
     fn every_field_is_described() {
-        for schema in [bundle_schema(), part_schema()] {
+        for schema in [bundle_schema(), part_schema(), key_file_schema(), revoked_file_schema()] {
             every_field_of(&schema);
         }
     }

@@ -7,6 +7,9 @@ use bartizan_engine::plan::Plan;
 
 use crate::mint::keys::{KeyName, Slot, jwks, secret};
 
+/// The pepper of every table of API keys: the digests in a case file are made with it.
+pub const PEPPER: &str = "bartizan test pepper, known to all who read this";
+
 /// Values for the environment variables that a plan names.
 pub type Secrets = BTreeMap<String, String>;
 
@@ -16,7 +19,7 @@ pub type Secrets = BTreeMap<String, String>;
 /// # Errors
 /// If a test key cannot be read.
 pub fn use_test_keys(plan: &mut Plan) -> Result<Secrets, String> {
-    let mut secrets = Secrets::new();
+    let mut secrets = peppers(plan);
     for (index, issuer) in plan.authentication.jwt.iter_mut().enumerate() {
         let slot = Slot::of_issuer(index);
         match &mut issuer.keys {
@@ -44,12 +47,16 @@ pub fn use_test_keys(plan: &mut Plan) -> Result<Secrets, String> {
 #[must_use]
 pub fn secrets(plan: &Plan) -> Secrets {
     let issuers = plan.authentication.jwt.iter().enumerate();
-    issuers
-        .filter_map(|(index, issuer)| match &issuer.keys {
-            KeySource::Secret { env } => Some((env.clone(), secret(Slot::of_issuer(index)))),
-            KeySource::Jwks(_) | KeySource::Sealed { .. } => None,
-        })
-        .collect()
+    let of_issuers = issuers.filter_map(|(index, issuer)| match &issuer.keys {
+        KeySource::Secret { env } => Some((env.clone(), secret(Slot::of_issuer(index)))),
+        KeySource::Jwks(_) | KeySource::Sealed { .. } => None,
+    });
+    peppers(plan).into_iter().chain(of_issuers).collect()
+}
+
+fn peppers(plan: &Plan) -> Secrets {
+    let named = plan.authentication.api_keys.iter().filter_map(|keys| keys.pepper.clone());
+    named.map(|env| (env, PEPPER.to_owned())).collect()
 }
 
 #[cfg(test)]

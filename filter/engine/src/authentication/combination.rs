@@ -3,7 +3,7 @@
 use super::identity::Known;
 use super::method::{Allowed, Answer, Kind, MAX_METHODS};
 use super::plan::{CombinationMode, CombinationPlan};
-use super::tokens;
+use super::{api_keys, tokens};
 use crate::plan::PlanError;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -84,15 +84,22 @@ impl Combination {
     }
 }
 
+/// What a client that is refused for this reason is told of how to show a credential of this kind.
+pub(super) fn challenge(kind: Kind, reason: Reason) -> String {
+    match kind {
+        Kind::Jwt => tokens::challenge(reason),
+        Kind::ApiKey => api_keys::challenge(),
+    }
+}
+
 /// The refusal of a request that shows none of what it must, with a challenge for each kind that it could show.
 pub(super) fn missing(turns: &[(Kind, Allowed)]) -> Refusal {
     let reason = match turns {
         [(kind, _)] => kind.missing(),
-        _ => Reason::TokenMissing,
+        [] => Reason::TokenMissing,
+        _ => Reason::CredentialsMissing,
     };
-    let challenges = turns.iter().map(|(kind, _)| match kind {
-        Kind::Jwt => tokens::challenge(reason),
-    });
+    let challenges = turns.iter().map(|(kind, _)| challenge(*kind, reason));
     challenges.fold(Refusal::new(reason, "no credential was sent"), |refusal, challenge| {
         refusal.with_header("www-authenticate", challenge)
     })

@@ -10,6 +10,11 @@ use crate::host::Now;
 pub struct NumericDate(u64);
 
 impl NumericDate {
+    /// A date given in whole seconds since the Unix epoch.
+    pub(super) const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1_000_000_000))
+    }
+
     /// Nanoseconds since the Unix epoch.
     #[must_use]
     pub const fn nanos(self) -> u64 {

@@ -1,6 +1,6 @@
 //! Who a request comes from, once a credential proved it: one model for all methods.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
@@ -27,6 +27,8 @@ pub struct Identity {
     pub(super) strength: Strength,
     pub(super) issued_at: Option<NumericDate>,
     pub(super) authenticated_at: Option<NumericDate>,
+    /// The lists of what was revoked that did not name it, by their number.
+    pub(super) cleared: Cell<u64>,
     /// What the roles and permissions grant: filled by the authorization room when it first meets this
     /// identity, so that a cached token brings its grants along.
     pub grants: OnceCell<Grants>,
@@ -88,6 +90,7 @@ impl Identity {
             strength: Strength::default(),
             issued_at: None,
             authenticated_at: None,
+            cleared: Cell::new(0),
             grants: OnceCell::new(),
             key: OnceCell::new(),
         }

@@ -86,8 +86,13 @@ pub(super) fn check(jwt: &JwtPlan, place: &str) -> Result<(), PlanError> {
     }
     let payload = jwt.forward_payload.iter().map(|name| ("forward_payload".to_owned(), name));
     let claims = jwt.forward_claims.iter().enumerate();
-    let headers: Vec<_> =
-        claims.map(|(index, (name, _))| (format!("forward_claims[{index}]"), name)).chain(payload).collect();
+    let claims = claims.map(|(index, (name, _))| (format!("forward_claims[{index}]"), name));
+    check_headers(&claims.chain(payload).collect::<Vec<_>>(), place)
+}
+
+/// What is checked of the headers that tell upstream who it is: where each stands in the plan, and its name.
+pub(super) fn check_headers(headers: &[(String, &String)], place: &str) -> Result<(), PlanError> {
+    let wrong = |member: &str, problem: String| Err(PlanError::new(format!("{place}.{member}"), problem));
     for (index, (member, name)) in headers.iter().enumerate() {
         if !is_lower_case_token(name) || NEVER_FORWARDED.contains(&name.as_str()) {
             let problem = format!("`{name}` cannot carry a claim; give a lower-case header name of your own");

@@ -22,6 +22,8 @@ use crate::trace::Trace;
 pub enum Kind {
     /// A JSON Web Token.
     Jwt,
+    /// An API key.
+    ApiKey,
 }
 
 impl Kind {
@@ -30,6 +32,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Jwt => "jwt",
+            Self::ApiKey => "api_keys",
         }
     }
 
@@ -37,6 +40,7 @@ impl Kind {
     pub(super) const fn missing(self) -> Reason {
         match self {
             Self::Jwt => Reason::TokenMissing,
+            Self::ApiKey => Reason::CredentialsMissing,
         }
     }
 }
@@ -47,6 +51,7 @@ impl MethodRef {
     pub const fn parts(self) -> (Kind, usize) {
         match self {
             Self::Jwt(index) => (Kind::Jwt, index),
+            Self::ApiKeys(index) => (Kind::ApiKey, index),
         }
     }
 }

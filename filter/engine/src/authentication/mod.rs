@@ -9,6 +9,7 @@
 //! moment, whether the credential was verified now or is remembered. A credential that was sent and is not good
 //! refuses the request, on routes too that would take it without any.
 
+pub mod api_keys;
 mod cache;
 mod claims;
 mod combination;
@@ -24,6 +25,7 @@ mod method;
 pub mod plan;
 #[allow(dead_code, reason = "for methods that accept a thing once")]
 mod replay;
+pub mod revocation;
 mod roca;
 mod rsa;
 pub mod sealed;
@@ -38,14 +40,17 @@ pub use identity::{Identity, Known, Strength};
 pub use method::Kind;
 pub use sources::TokenRemoval;
 
+use self::api_keys::ApiKeys;
 use self::combination::Combination;
 use self::method::{Allowed, Attempt};
 use self::plan::{AuthenticationPlan, CombinationMode, TokenSource};
-use self::sources::Sources;
+use self::revocation::{NotAdmitted, Revocation};
+use self::sources::{Places, Sources};
 use self::tokens::Tokens;
 use crate::host::{Host, Now};
 use crate::intake::request::Request;
 use crate::limits::AddressCharged;
+use crate::pipeline::Room;
 use crate::plan::PlanError;
 use crate::refusal::Refusal;
 use crate::trace::Trace;
@@ -56,6 +61,8 @@ pub struct Authenticator {
     combinations: Vec<Combination>,
     sources: Sources,
     tokens: Tokens,
+    keys: ApiKeys,
+    revocation: Option<Revocation>,
     identity_headers: Vec<String>,
 }
 
@@ -71,11 +78,24 @@ impl Authenticator {
     ) -> Result<Self, PlanError> {
         let of_tokens =
             plan.jwt.iter().enumerate().map(|(i, jwt)| (format!("authentication.jwt[{i}].from"), &*jwt.from));
-        let lists: Vec<(String, &[TokenSource])> = of_tokens.collect();
+        let of_keys = plan.api_keys.iter().enumerate();
+        let of_keys = of_keys.map(|(i, keys)| (format!("authentication.api_keys[{i}].from"), &*keys.from));
+        let lists: Vec<(String, &[TokenSource])> = of_tokens.chain(of_keys).collect();
         let (sources, places) = Sources::new(&lists)?;
-        let tokens = Tokens::load(&plan.jwt, &places, bundle, secret)?;
+        let (of_tokens, of_keys) = places.split_at_checked(plan.jwt.len()).unwrap_or_default();
+        let tokens = Tokens::load(&plan.jwt, of_tokens, bundle, secret)?;
+        let keys = ApiKeys::load(&plan.api_keys, of_keys, secret)?;
+        let together = |places: &[Places]| places.iter().fold(0, |all, own| all | own);
+        if together(of_tokens) & together(of_keys) != 0 {
+            // What lies there would be a credential of two kinds, and refused by one of them.
+            let problem = "keys and tokens are taken from the same place; give each one of its own";
+            return Err(PlanError::new("authentication.api_keys", problem));
+        }
+        let names: Vec<&str> = plan.names().collect();
+        let revocation = plan.revoked.as_ref().map(|plan| Revocation::load(plan, &names)).transpose()?;
         let count = |kind| match kind {
             Kind::Jwt => plan.jwt.len(),
+            Kind::ApiKey => plan.api_keys.len(),
         };
         let combinations = plan.combinations.iter().enumerate().map(|(index, combination)| {
             Combination::load(combination, &format!("authentication.combinations[{index}]"), count)
@@ -86,12 +106,13 @@ impl Authenticator {
             .jwt
             .iter()
             .flat_map(|jwt| jwt.forward_claims.iter().map(|(name, _)| name).chain(&jwt.forward_payload));
-        for name in of_tokens {
+        let of_keys = plan.api_keys.iter().flat_map(|keys| keys.forward.iter().map(|(name, _)| name));
+        for name in of_tokens.chain(of_keys) {
             if !identity_headers.contains(name) {
                 identity_headers.push(name.clone());
             }
         }
-        Ok(Self { combinations, sources, tokens, identity_headers })
+        Ok(Self { combinations, sources, tokens, keys, revocation, identity_headers })
     }
 
     /// The mode of a combination, if there is one of this number.
@@ -116,10 +137,19 @@ impl Authenticator {
         let Some(combination) = self.combinations.get(combination) else {
             return Err(combination::missing(&[]));
         };
-        let tokens = &mut self.tokens;
+        let (tokens, keys, revocation) = (&mut self.tokens, &mut self.keys, self.revocation.as_ref());
         let mut attempt = Attempt { request, sources: &self.sources, now, host, trace };
-        let ask = |kind: Kind, allowed: Allowed| match kind {
-            Kind::Jwt => tokens.identify(allowed, &mut attempt),
+        let ask = |kind: Kind, allowed: Allowed| {
+            let answer = match kind {
+                Kind::Jwt => tokens.identify(allowed, &mut attempt),
+                Kind::ApiKey => keys.identify(allowed, &mut attempt),
+            }?;
+            if let (Some(identity), Some(revocation)) = (&answer, revocation) {
+                revocation
+                    .admit(identity, now)
+                    .map_err(|not| not_admitted(kind, not, revocation, &mut attempt))?;
+            }
+            Ok(answer)
         };
         combination.judge(ask)
     }
@@ -147,7 +177,7 @@ impl Authenticator {
     ) {
         let headers = request.headers();
         // All at once: two edits of one `cookie` header would undo each other.
-        let hidden = self.tokens.hidden(known);
+        let hidden = self.tokens.hidden(known) | self.keys.hidden(known);
         self.sources.remove(hidden, headers, request.query(), edits);
         if self.identity_headers.is_empty() {
             return;
@@ -160,6 +190,13 @@ impl Authenticator {
             }
         }
     }
+}
+
+/// The refusal of somebody whose credential is good and was revoked.
+fn not_admitted(kind: Kind, not: NotAdmitted, by: &Revocation, attempt: &mut Attempt<'_, '_>) -> Refusal {
+    let NotAdmitted { reason, detail } = not;
+    attempt.trace.note(Room::Authentication, by.at(), || format!("the credential is refused: {detail}"));
+    Refusal::new(reason, detail).with_header("www-authenticate", combination::challenge(kind, reason))
 }
 
 /// Whether a header's name is not an identity header's, but becomes it when `_` is read as `-`.

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::api_keys::plan::ApiKeysPlan;
+use super::revocation::plan::RevocationPlan;
+
 /// The methods by which somebody is known, and which of them routes take. At most 64 of each kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -9,9 +12,23 @@ pub struct AuthenticationPlan {
     /// The issuers. A token is judged by the provider whose `issuer` equals its `iss`, and no other.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub jwt: Vec<JwtPlan>,
+    /// Tables of API keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub api_keys: Vec<ApiKeysPlan>,
+    /// What was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<RevocationPlan>,
     /// The combinations of methods that routes take, each once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub combinations: Vec<CombinationPlan>,
+}
+
+impl AuthenticationPlan {
+    /// The names of all methods.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let of_tokens = self.jwt.iter().map(|jwt| jwt.name.as_str());
+        of_tokens.chain(self.api_keys.iter().map(|keys| keys.name.as_str()))
+    }
 }
 
 /// What must be shown on a route.
@@ -42,6 +59,8 @@ pub enum CombinationMode {
 pub enum MethodRef {
     /// Of [`AuthenticationPlan::jwt`].
     Jwt(usize),
+    /// Of [`AuthenticationPlan::api_keys`].
+    ApiKeys(usize),
 }
 
 /// One issuer of tokens.

@@ -57,7 +57,7 @@ fn secrets(name: &str) -> Option<Vec<u8>> {
 fn load_plans(plans: &[JwtPlan]) -> Result<Authenticator, PlanError> {
     let methods = (0..plans.len()).map(MethodRef::Jwt).collect();
     let combinations = vec![CombinationPlan { mode: CombinationMode::Any, methods }];
-    let plan = AuthenticationPlan { jwt: plans.to_vec(), combinations };
+    let plan = AuthenticationPlan { jwt: plans.to_vec(), combinations, ..Default::default() };
     Authenticator::load(&plan, "edge", &secrets)
 }
 
@@ -398,7 +398,11 @@ fn combinations_are_checked() {
     let load = |mode, methods: &[usize]| {
         let methods = methods.iter().copied().map(MethodRef::Jwt).collect();
         let combinations = vec![CombinationPlan { mode, methods }];
-        Authenticator::load(&AuthenticationPlan { jwt: two().to_vec(), combinations }, "edge", &secrets)
+        Authenticator::load(
+            &AuthenticationPlan { jwt: two().to_vec(), combinations, ..Default::default() },
+            "edge",
+            &secrets,
+        )
     };
     for (mode, methods, good) in [
         (CombinationMode::Any, &[0, 1][..], true),

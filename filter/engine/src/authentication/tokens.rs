@@ -241,7 +241,7 @@ impl Provider {
 pub(super) fn challenge(reason: Reason) -> String {
     let error = match reason {
         Reason::TokenAmbiguous => r#", error="invalid_request""#.to_owned(),
-        Reason::TokenInvalid | Reason::TokenExpired => {
+        Reason::TokenInvalid | Reason::TokenExpired | Reason::TokenRevoked => {
             format!(r#", error="invalid_token", error_description="{}""#, reason.title())
         }
         _ => String::new(),

@@ -67,16 +67,13 @@ impl Deployment {
 
 /// An entry of `http_filters`. The choices in it are explained in envoy/standalone/envoy.yaml.
 fn envoy(plan: &Plan, configuration: &str, hold_headers: bool) -> String {
-    let secrets: Vec<Value> = plan
-        .authentication
-        .jwt
-        .iter()
-        .filter_map(|jwt| match &jwt.keys {
-            KeySource::Secret { env } => Some(Value::from(env.as_str())),
-            KeySource::Sealed { key_env, .. } => Some(Value::from(key_env.as_str())),
-            KeySource::Jwks(_) => None,
-        })
-        .collect();
+    let of_issuers = plan.authentication.jwt.iter().filter_map(|jwt| match &jwt.keys {
+        KeySource::Secret { env } => Some(env.as_str()),
+        KeySource::Sealed { key_env, .. } => Some(key_env.as_str()),
+        KeySource::Jwks(_) => None,
+    });
+    let of_keys = plan.authentication.api_keys.iter().filter_map(|keys| keys.pepper.as_deref());
+    let secrets: Vec<Value> = of_issuers.chain(of_keys).map(Value::from).collect();
     let secrets = canonical::json(&Value::Array(secrets));
     // In single quotes YAML reads everything as it stands but the quote itself.
     let quoted = configuration.replace('\'', "''");

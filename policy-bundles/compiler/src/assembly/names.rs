@@ -1,6 +1,7 @@
 //! Whose names are whose. Roles and limits of a part begin with its name and a slash; its permissions are of a type
 //! that is its name, or begins with it and a slash. Only the part requires them, and only it and the bundle grant them.
 
+use bartizan_spec::authentication::Revoked;
 use bartizan_spec::authorization::Access;
 use bartizan_spec::bundle::Bundle;
 use bartizan_spec::limits::DEFAULT_SLOTS;
@@ -68,6 +69,15 @@ pub(super) fn of_the_bundle(bundle: &Bundle, at: Cursor<'_>, report: &mut Report
         };
         let at = at.get("authentication").get("jwt").item(index).get("keys").get(field);
         file_of_a_part(bundle, file.as_str(), at.span(), report);
+    }
+    for (index, keys) in bundle.authentication.api_keys.iter().enumerate() {
+        let at = at.get("authentication").get("api_keys").item(index).get("keys");
+        file_of_a_part(bundle, keys.keys.as_str(), at.span(), report);
+    }
+    if let Some(revoked) = &bundle.authentication.revoked {
+        let at = at.get("authentication").get("revoked");
+        let at = if let Revoked::Lists(_) = revoked { at.get("file") } else { at };
+        file_of_a_part(bundle, revoked.file().as_str(), at.span(), report);
     }
 }
 

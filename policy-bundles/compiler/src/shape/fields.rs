@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{Checker, Place, Schema};
+use super::{Checker, Place, Schema, scalars};
 use crate::suggest;
 use crate::yaml::{Key, Node, Value};
 
@@ -25,7 +25,11 @@ impl<'s> Checker<'s, '_> {
         let known = || properties.into_iter().flat_map(Schema::keys).map(String::as_str);
         let unknown = members.iter().filter(|(key, _)| !known().any(|field| field == key.text)).take(100);
         // A misspelt field is not missing as well.
-        let meant: Vec<&str> = unknown.filter_map(|(key, _)| suggest::nearest(&key.text, known())).collect();
+        let meant = |(key, _): &(Key, Node)| match is_key_in_clear(place.path, &key.text) {
+            true => Some("hash"),
+            false => suggest::nearest(&key.text, known()),
+        };
+        let meant: Vec<&str> = unknown.filter_map(meant).collect();
         for field in missing.iter().filter(|field| !meant.contains(*field)) {
             let about =
                 properties.and_then(|p| p.get(*field)).and_then(|f| self.description(f)).unwrap_or_default();
@@ -124,6 +128,12 @@ impl<'s> Checker<'s, '_> {
             self.error("unknown-field", key.span, String::new(), String::new());
             return;
         }
+        if is_key_in_clear(place.path, &key.text) {
+            let message =
+                format!("`{}` is no field of an entry, and what stands here may be the key itself", key.text);
+            self.error(scalars::SECRET, key.span, message, KEY_IN_CLEAR);
+            return;
+        }
         let known: Vec<&str> = properties.into_iter().flat_map(Schema::keys).map(String::as_str).collect();
         let help = match suggest::nearest(&key.text, known.iter().copied()) {
             Some(field) => format!("did you mean `{field}`?"),
@@ -193,6 +203,15 @@ impl<'s> Checker<'s, '_> {
     }
 }
 
+const KEY_IN_CLEAR: &str = "write `hash` with what `bartizan hash-key --stdin` prints; the key itself never stands in a bundle: take it out, and treat it as leaked";
+
+/// Whether a field of an entry of a table of API keys has most likely the key itself.
+fn is_key_in_clear(path: &str, field: &str) -> bool {
+    path.starts_with("keys[")
+        && !path.contains('.')
+        && ["key", "api_key", "apikey", "secret", "value", "token"].contains(&field)
+}
+
 /// Fields that people bring from other tools or from what this language will have later.
 fn taught(field: &str) -> Option<&'static str> {
     Some(match field {
@@ -204,7 +223,7 @@ fn taught(field: &str) -> Option<&'static str> {
         "remote" | "jwks_uri" | "jwksUri" => {
             "put the key set into the bundle: `keys: {jwks: keys/issuer.jwks.json}`"
         }
-        "api_keys" | "basic" | "mtls" => "this version authenticates with `jwt`",
+        "basic" | "mtls" => "this version authenticates with `jwt` and `api_keys`",
         "version" => {
             "the language version is `apiVersion: bartizan/v1`; the bundle's own number is `revision`"
         }

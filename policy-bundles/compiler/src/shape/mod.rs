@@ -45,6 +45,16 @@ pub fn part(tree: &Node, report: &mut Report) -> Option<Part> {
     read(tree, report)
 }
 
+/// What is left of a file of data after it was held against its schema, if nothing had to go.
+pub(crate) fn data<T: serde::de::DeserializeOwned>(
+    schema: &Json,
+    tree: &mut Node,
+    report: &mut Report,
+) -> Option<T> {
+    // Half a table is another table.
+    if check(schema, tree, report) { read(tree, report) } else { None }
+}
+
 fn read<T: serde::de::DeserializeOwned>(tree: &Node, report: &mut Report) -> Option<T> {
     match serde_json::from_value(tree.to_json()) {
         Ok(read) => Some(read),

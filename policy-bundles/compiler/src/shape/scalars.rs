@@ -36,7 +36,8 @@ impl<'s> Checker<'s, '_> {
         // `leeway: 10` is first of all a duration without a unit.
         if let Some(problem) = problem {
             // What stands where the name of a secret belongs may be the secret.
-            let secret = matches!(format, Some("bartizan-env-name" | "bartizan-sealed"));
+            let secret =
+                matches!(format, Some("bartizan-env-name" | "bartizan-sealed" | "bartizan-key-hash"));
             let code = if secret { SECRET } else { "bad-value" };
             self.error(code, node.span, format!("{}: {}", place.path, problem.message), problem.help);
             return false;

@@ -3,7 +3,7 @@
 use bartizan_engine::headers::plan::{EditsPlan, HeadersPlan};
 use bartizan_spec::headers::{HeaderEdits, HeaderProfile};
 
-use super::{Input, profiles};
+use super::{Input, authentication, profiles};
 use crate::diagnostic::Report;
 use crate::yaml::Cursor;
 
@@ -126,14 +126,8 @@ fn refuse_connection(name: &str, at: Cursor<'_>, report: &mut Report) {
 /// What upstream is told about the identity must come from the token and from nowhere else.
 fn check_identity(input: &Input<'_>, request: &EditsPlan, report: &mut Report) {
     let at = input.root().get("headers").get("request");
-    let forwarded = |name: &str| {
-        input
-            .bundle
-            .authentication
-            .jwt
-            .iter()
-            .any(|jwt| jwt.forward.headers.0.keys().any(|h| h.as_str() == name))
-    };
+    let all = authentication::forwarded(input.bundle);
+    let forwarded = |name: &str| all.contains(name);
     let edited = [("set", &request.set), ("add", &request.add)];
     let named =
         edited.iter().flat_map(|(list, pairs)| pairs.iter().map(move |(name, _)| (*list, name.as_str())));

@@ -4,6 +4,7 @@
 
 mod authentication;
 mod authorization;
+mod data;
 mod headers;
 mod keys;
 mod limits;
@@ -98,7 +99,7 @@ pub fn plan(input: &Input<'_>, files: &mut Files, report: &mut Report) -> Plan {
     let network = network::translate(input, report);
     validity(input, report);
     if input.whole {
-        usage::check(input, &roles, &requirements, report);
+        usage::check(input, &authentication, &roles, &requirements, report);
     }
     Plan {
         plan_version: PLAN_VERSION,

@@ -3,28 +3,36 @@
 
 use std::collections::BTreeSet;
 
+use bartizan_engine::authentication::plan::AuthenticationPlan;
 use bartizan_engine::authorization::plan::RolePlan;
 use bartizan_spec::authorization::Access;
 use bartizan_spec::forms::OrNone;
 
-use super::{Input, authentication};
+use super::Input;
 use crate::diagnostic::Report;
 
-pub(super) fn check(input: &Input<'_>, roles: &[RolePlan], requirements: &[String], report: &mut Report) {
+/// `who` is what was made of the methods.
+pub(super) fn check(
+    input: &Input<'_>,
+    who: &AuthenticationPlan,
+    roles: &[RolePlan],
+    requirements: &[String],
+    report: &mut Report,
+) {
     unused_limits(input, report);
     let needing = input.bundle.routes.iter().position(|route| route.access != Access::Public);
     if let Some(index) = needing
-        && input.bundle.authentication.jwt.is_empty()
+        && who.names().next().is_none()
     {
         report.error(
             "no-issuer",
             input.root().get("routes").item(index).get("access").span(),
-            "this route needs a token, and no issuer is trusted",
-            "add an issuer under `authentication: {jwt: [...]}`",
+            "this route needs somebody to be known, and there is no method for it",
+            "add an issuer under `authentication: {jwt: [...]}`, or a table of keys under `api_keys`",
         );
         return;
     }
-    grants(input, roles, requirements, report);
+    grants(input, who, roles, requirements, report);
     open_bodies(input, report);
 }
 
@@ -44,15 +52,25 @@ fn unused_limits(input: &Input<'_>, report: &mut Report) {
     }
 }
 
-fn grants(input: &Input<'_>, roles: &[RolePlan], requirements: &[String], report: &mut Report) {
-    let (roles_mapped, permissions_mapped) = authentication::maps(&input.bundle.authentication.jwt);
+fn grants(
+    input: &Input<'_>,
+    who: &AuthenticationPlan,
+    roles: &[RolePlan],
+    requirements: &[String],
+    report: &mut Report,
+) {
+    let of_keys = || who.api_keys.iter().flat_map(|keys| &keys.keys.profiles);
+    let roles_mapped =
+        who.jwt.iter().any(|jwt| !jwt.roles.is_empty()) || of_keys().any(|of| !of.roles.is_empty());
+    let permissions_mapped = who.jwt.iter().any(|jwt| !jwt.permissions.is_empty());
+    let of_keys: BTreeSet<&str> = of_keys().flat_map(|of| &of.permissions).map(String::as_str).collect();
     let all = input.root().get("roles");
     if !roles.is_empty() && !roles_mapped {
         report.warning(
             "roles-without-claim",
             input.root().key_of("roles"),
-            "there are roles, and no issuer says which claim holds them",
-            "add `map: {roles: ...}` to an issuer",
+            "there are roles, no issuer says which claim holds them, and no key has one",
+            "add `map: {roles: ...}` to an issuer, or `roles` to keys",
         );
     }
     for role in roles {
@@ -81,13 +99,13 @@ fn grants(input: &Input<'_>, roles: &[RolePlan], requirements: &[String], report
         };
         for (item, requirement) in list.iter().enumerate() {
             let needed = requirement.as_str();
-            let granted =
-                roles.iter().any(|role| role.permissions.iter().any(|grant| may_cover(grant, needed)));
+            let of_roles = roles.iter().flat_map(|role| &role.permissions).map(String::as_str);
+            let granted = of_roles.chain(of_keys.iter().copied()).any(|grant| may_cover(grant, needed));
             if !granted && reported.insert(needed) {
                 report.warning(
                     "permission-never-granted",
                     access.get(field).item(item).span(),
-                    format!("no role grants `{needed}`, and no issuer maps permissions: nobody can pass"),
+                    format!("no role or key has `{needed}`, and no issuer maps permissions: nobody can pass"),
                     "grant it to a role, or add `map: {permissions: ...}` to an issuer",
                 );
             }

@@ -1,14 +1,18 @@
 //! Who requests may come from.
 
+pub mod api_keys;
 mod jwt;
+pub mod revocation;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use api_keys::ApiKeys;
 pub use jwt::{
     Algorithm, ClaimMap, ClaimType, Forward, Jwt, Keys, Profile, Require, SealingKey, Secret, TokenSource,
     bearer,
 };
+pub use revocation::Revoked;
 
 use crate::text::Name;
 
@@ -18,6 +22,11 @@ use crate::text::Name;
 pub struct Authentication {
     /// Issuers of JSON Web Tokens. A token is judged by the issuer it names, and by no other.
     pub jwt: Vec<Jwt>,
+    /// Tables of API keys.
+    pub api_keys: Vec<ApiKeys>,
+    /// What was revoked: a file of the bundle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Revoked>,
 }
 
 /// The most methods of one kind.

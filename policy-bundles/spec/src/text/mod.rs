@@ -4,6 +4,7 @@
 //! for one that does not. [`check`] finds the rule by the name that the JSON Schema gives as `format`.
 
 mod addresses;
+mod credentials;
 mod http;
 mod names;
 mod permissions;
@@ -13,6 +14,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use self::addresses::{Host, Network};
+pub use self::credentials::{KeyHash, ListedName, Subject};
 pub use self::http::{CookieName, HeaderName, HeaderValue, MediaType, QueryName};
 pub use self::names::{
     BundleFile, BundleName, EnvName, Label, LabelText, LimitName, Name, PartDirectory, RoleName, SealedSecret,
@@ -138,6 +140,9 @@ pub fn check(format: &str, text: &str) -> Option<Result<(), Problem>> {
         "bartizan-name" => by::<Name>(text),
         "bartizan-limit-name" => by::<LimitName>(text),
         "bartizan-directory" => by::<PartDirectory>(text),
+        "bartizan-key-hash" => by::<KeyHash>(text),
+        "bartizan-subject" => by::<Subject>(text),
+        "bartizan-listed-name" => by::<ListedName>(text),
         "bartizan-role-name" => by::<RoleName>(text),
         "bartizan-label" => by::<Label>(text),
         "bartizan-label-text" => by::<LabelText>(text),

@@ -1,5 +1,6 @@
 //! Which reasons a bundle can refuse for.
 
+use bartizan_engine::authentication::Kind as Credential;
 use bartizan_engine::limits::plan::LimitKey;
 use bartizan_engine::plan::{AccessPlan, Plan};
 use bartizan_engine::reason::Reason;
@@ -29,6 +30,18 @@ pub fn possible(plan: &Plan, reason: Reason) -> bool {
         let inspections = routes.iter().filter_map(|route| plan.validation.inspections.get(route.inspection));
         inspections.into_iter().any(|inspection| looks_for(inspection, kind))
     };
+    // The kinds of credentials that each route takes.
+    let takes = |which: &dyn Fn(&[Credential]) -> bool| {
+        let combinations =
+            routes.iter().filter_map(|route| plan.authentication.combinations.get(route.authentication?));
+        combinations.into_iter().any(|combination| {
+            let mut kinds: Vec<Credential> =
+                combination.methods.iter().map(|method| method.parts().0).collect();
+            kinds.sort_unstable();
+            kinds.dedup();
+            which(&kinds)
+        })
+    };
     let networks = !plan.network.deny.is_empty() || !plan.network.allow.is_empty();
     match reason {
         Reason::NoPolicy | Reason::KeysUnavailable | Reason::LimitsUnavailable => false,
@@ -47,9 +60,18 @@ pub fn possible(plan: &Plan, reason: Reason) -> bool {
         Reason::AddressDenied => networks,
         Reason::AddressUnknown => plan.network.trusted_hops > 0 && (networks || limited(true)),
         Reason::LimitExceeded => limited(false),
-        Reason::TokenMissing | Reason::TokenInvalid | Reason::TokenExpired | Reason::TokenAmbiguous => {
-            routes.iter().any(|route| route.access != AccessPlan::Public)
+        Reason::TokenMissing => takes(&|kinds| kinds == [Credential::Jwt]),
+        Reason::TokenInvalid | Reason::TokenExpired | Reason::TokenAmbiguous => {
+            takes(&|kinds| kinds.contains(&Credential::Jwt))
         }
+        Reason::TokenRevoked => plan.authentication.revoked.is_some(),
+        Reason::CredentialsMissing => takes(&|kinds| !kinds.is_empty() && kinds != [Credential::Jwt]),
+        Reason::ApiKeyInvalid | Reason::ApiKeyAmbiguous => takes(&|kinds| kinds.contains(&Credential::ApiKey)),
+        Reason::ApiKeyExpired => plan
+            .authentication
+            .api_keys
+            .iter()
+            .any(|keys| keys.keys.periods.iter().any(|period| period.expires.is_some())),
         Reason::PermissionDenied => {
             routes.iter().any(|route| matches!(route.access, AccessPlan::Permitted { .. }))
         }

@@ -198,12 +198,28 @@ fn judge_refused(reason: Reason, wire: &Wire, expect: &Expect, observed: &Observ
         None => wrong.push(format!("a {status} needs one {name}")),
     };
     match status {
-        401 => needs("www-authenticate", &|v| v.starts_with(b"Bearer")),
+        401 => challenges(&observed.headers, wrong),
         405 => needs("allow", &|_| true),
         429 => needs("retry-after", &|v| {
             std::str::from_utf8(v).ok().and_then(|v| v.parse().ok()).is_some_and(|s: u64| s >= 1)
         }),
         _ => {}
+    }
+}
+
+/// A 401 names the scheme of each kind of credential that it asks for (RFC 9110, section 11.6.1).
+fn challenges(headers: &Lines, wrong: &mut Vec<String>) {
+    const SCHEMES: [&[u8]; 2] = [b"Bearer", b"ApiKey"];
+    let mut some = false;
+    for value in all(headers, "www-authenticate") {
+        some = true;
+        let scheme = value.split(|b| *b == b' ').next().unwrap_or_default();
+        if !SCHEMES.contains(&scheme) {
+            wrong.push(format!("www-authenticate: `{}` does not fit a 401", show(value)));
+        }
+    }
+    if !some {
+        wrong.push("a 401 needs a www-authenticate".to_owned());
     }
 }
 

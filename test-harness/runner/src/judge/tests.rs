@@ -60,6 +60,10 @@ fn a_refusal_that_upstream_saw_is_wrong() {
 
 #[test]
 fn refusals_need_their_headers() {
+    let challenged =
+        |with: &[(&str, &str)]| wrong("token-missing", &refused(Reason::TokenMissing, with)).is_empty();
+    assert!(challenged(&[("www-authenticate", "Bearer realm=a"), ("www-authenticate", "ApiKey realm=a")]));
+    assert!(!challenged(&[("www-authenticate", "Bearer"), ("www-authenticate", "Password")]));
     assert!(!wrong("token-missing", &refused(Reason::TokenMissing, &[])).is_empty());
     assert!(
         wrong("token-missing", &refused(Reason::TokenMissing, &[("www-authenticate", "Bearer")])).is_empty()

@@ -52,6 +52,10 @@ pub(super) fn of_json(mut plan: Value, release: &Release) -> Document {
     };
     let routes = named(&routes, "id", |route| shared.route(route));
     let jwt = authentication.get_mut("jwt").map(Value::take).unwrap_or_default();
+    let api_keys = authentication.get_mut("api_keys").map(Value::take).unwrap_or_default();
+    if let Some(revoked) = authentication.get_mut("revoked") {
+        replace(revoked, "list", revoked_list);
+    }
     let roles = authorization.get_mut("roles").map(Value::take).unwrap_or_default();
     let bundle = json!({
         "name": take("name"), "revision": take("revision"), "plan_version": take("plan_version"),
@@ -69,6 +73,7 @@ pub(super) fn of_json(mut plan: Value, release: &Release) -> Document {
         ("intake", Section::One(take("intake"))),
         ("network", Section::One(network)),
         ("issuers", named(&jwt, "name", issuer)),
+        ("api keys", named(&api_keys, "name", key_table)),
         ("roles", named(&roles, "name", Clone::clone)),
         ("limits", named(&limits, "id", limit)),
         ("routes", routes),
@@ -228,6 +233,25 @@ fn issuer(jwt: &Value) -> Value {
         replace(&mut jwt, pairs, mapping);
     }
     jwt
+}
+
+/// A table of API keys: nobody reads a hundred thousand digests, so what changed among them is said by their number.
+fn key_table(table: &Value) -> Value {
+    let mut table = table.clone();
+    replace(&mut table, "keys", |keys| {
+        let count = list(keys.get("period").unwrap_or(&Value::Null)).len();
+        Value::from(format!("{count} keys ({})", digest(&keys)))
+    });
+    replace(&mut table, "forward", mapping);
+    table
+}
+
+/// What was revoked, likewise.
+fn revoked_list(list: Value) -> Value {
+    let count =
+        |names: &str| list.get(names).and_then(|of| of.get("count")).and_then(Value::as_u64).unwrap_or(0);
+    let (tokens, sessions, subjects) = (count("tokens"), count("sessions"), count("subjects"));
+    Value::from(format!("{tokens} tokens, {sessions} sessions, {subjects} subjects ({})", digest(&list)))
 }
 
 /// A key by its name and digest: the same name with another digest is another key.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use bartizan_engine::authentication::plan as engine;
 use bartizan_engine::authentication::sealed::{Sealed, SealedError};
-use bartizan_spec::authentication::{Algorithm, ClaimType, Jwt, Keys, Profile, Secret, TokenSource};
+use bartizan_spec::authentication::{Algorithm, ClaimType, Jwt, Keys, Profile, Secret};
 use serde_json::Value;
 
-use super::super::{Input, headers, keys};
+use super::super::{Input, keys};
+use super::places::{self, twice};
 use crate::diagnostic::Report;
 use crate::files::Files;
 use crate::yaml::Cursor;
@@ -56,9 +57,15 @@ fn issuer(
     }
     twice(&jwt.audiences, at.get("audiences"), "audience", report);
     twice(&jwt.algorithms, at.get("algorithms"), "algorithm", report);
-    twice(&jwt.from, at.get("from"), "place", report);
-    check_sources(jwt, at, report);
-    check_forwarded(jwt, at, report);
+    if let Some(twice) = jwt.forward.payload.as_ref().filter(|name| jwt.forward.headers.0.contains_key(*name))
+    {
+        report.error(
+            "header-twice",
+            at.get("forward").get("payload").span(),
+            format!("the header `{twice}` carries a claim already"),
+            "give the payload a header of its own",
+        );
+    }
     let leeway_s = seconds(jwt.leeway, at.get("leeway"), report);
     if leeway_s > MAX_LEEWAY_S {
         report.error(
@@ -98,7 +105,7 @@ fn issuer(
         audiences: jwt.audiences.iter().map(|a| a.as_str().to_owned()).collect(),
         algorithms: jwt.algorithms.iter().copied().map(algorithm).collect(),
         keys: key_source(jwt, bundle, at, files, report),
-        from: jwt.from.iter().map(source).collect(),
+        from: jwt.from.iter().map(places::source).collect(),
         forward_token: jwt.forward_token,
         require_expiry: jwt.require.expiry,
         max_lifetime_s,
@@ -109,13 +116,7 @@ fn issuer(
         subject: jwt.map.subject.as_str().to_owned(),
         roles: jwt.map.roles.0.iter().map(|path| path.as_str().to_owned()).collect(),
         permissions: jwt.map.permissions.0.iter().map(|path| path.as_str().to_owned()).collect(),
-        forward_claims: jwt
-            .forward
-            .headers
-            .0
-            .iter()
-            .map(|(header, path)| (header.as_str().to_owned(), path.as_str().to_owned()))
-            .collect(),
+        forward_claims: places::pairs(&jwt.forward.headers),
         forward_payload: jwt.forward.payload.as_ref().map(|header| header.as_str().to_owned()),
     }
 }
@@ -207,96 +208,6 @@ fn seconds(duration: bartizan_spec::units::Duration, at: Cursor<'_>, report: &mu
         );
         0
     })
-}
-
-fn twice<T: PartialEq>(list: &[T], at: Cursor<'_>, what: &str, report: &mut Report) {
-    for (index, item) in list.iter().enumerate() {
-        if list.iter().take(index).any(|other| other == item) {
-            let message = format!("this {what} is listed twice");
-            report.error("listed-twice", at.item(index).span(), message, "remove one of them");
-        }
-    }
-}
-
-fn check_sources(jwt: &Jwt, at: Cursor<'_>, report: &mut Report) {
-    for (index, source) in jwt.from.iter().enumerate() {
-        let TokenSource::Header { header, .. } = source else { continue };
-        let here = at.get("from").item(index).get("header").span();
-        if header.as_str() == "cookie" {
-            report.error(
-                "header-protected",
-                here,
-                "the header `cookie` holds many values and is no token",
-                "write `{cookie: name}` for a token in a cookie",
-            );
-        } else if headers::is_of_the_connection(header.as_str()) || header.as_str() == "host" {
-            let message = format!("the header `{header}` belongs to the connection and carries no token");
-            report.error("header-protected", here, message, "use `authorization`, or a header of your own");
-        }
-    }
-}
-
-/// Headers that mean something to every upstream already; a claim in them would be taken for that.
-const TAKEN: [&str; 8] = [
-    "authorization",
-    "cookie",
-    "content-type",
-    "forwarded",
-    "host",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-];
-
-fn check_forwarded(jwt: &Jwt, at: Cursor<'_>, report: &mut Report) {
-    let forward = at.get("forward").get("headers");
-    let claims = jwt.forward.headers.0.keys().map(|header| (header, forward.key_of(header.as_str())));
-    let payload = jwt.forward.payload.iter().map(|header| (header, at.get("forward").get("payload").span()));
-    if let Some(twice) = jwt.forward.payload.as_ref().filter(|name| jwt.forward.headers.0.contains_key(*name))
-    {
-        report.error(
-            "header-twice",
-            at.get("forward").get("payload").span(),
-            format!("the header `{twice}` carries a claim already"),
-            "give the payload a header of its own",
-        );
-    }
-    for (header, here) in claims.chain(payload) {
-        let name = header.as_str();
-        if TAKEN.contains(&name) || headers::is_of_the_connection(name) {
-            report.error(
-                "header-protected",
-                here,
-                format!("the header `{name}` has a meaning of its own and cannot carry a claim"),
-                "use a header of your own, such as `x-auth-subject`",
-            );
-        }
-        let read = jwt
-            .from
-            .iter()
-            .any(|s| matches!(s, TokenSource::Header { header, .. } if header.as_str() == name));
-        if read {
-            report.error(
-                "header-identity",
-                here,
-                format!(
-                    "the header `{name}` is where tokens are looked for, and cannot carry a claim as well"
-                ),
-                "give one of the two another name",
-            );
-        }
-    }
-}
-
-fn source(source: &TokenSource) -> engine::TokenSource {
-    match source {
-        TokenSource::Header { header, scheme } => engine::TokenSource::Header {
-            name: header.as_str().to_owned(),
-            scheme: scheme.as_ref().map(|s| s.as_str().to_owned()),
-        },
-        TokenSource::Cookie { cookie } => engine::TokenSource::Cookie { name: cookie.as_str().to_owned() },
-        TokenSource::Query { query } => engine::TokenSource::Query { name: query.as_str().to_owned() },
-    }
 }
 
 fn key_source(
@@ -402,11 +313,4 @@ fn algorithm(algorithm: Algorithm) -> engine::Algorithm {
         Algorithm::ES384 => engine::Algorithm::ES384,
         Algorithm::EdDSA => engine::Algorithm::EdDSA,
     }
-}
-
-/// Whether any issuer maps claims to roles, and whether any maps claims to permissions.
-pub(in crate::translate) fn maps(issuers: &[Jwt]) -> (bool, bool) {
-    let roles = issuers.iter().any(|jwt| !jwt.map.roles.0.is_empty());
-    let permissions = issuers.iter().any(|jwt| !jwt.map.permissions.0.is_empty());
-    (roles, permissions)
 }

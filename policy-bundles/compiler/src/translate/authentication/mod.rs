@@ -1,6 +1,9 @@
 //! Who requests may come from: the methods, and which of them routes take. One file per kind of method.
 
+mod api_keys;
 mod jwt;
+mod places;
+mod revocation;
 
 use bartizan_engine::authentication::plan as engine;
 use bartizan_engine::authentication::plan::{CombinationMode, CombinationPlan, MethodRef};
@@ -14,7 +17,7 @@ use crate::files::Files;
 use crate::suggest;
 use crate::yaml::Cursor;
 
-pub(super) use jwt::maps;
+pub(super) use places::forwarded;
 
 pub(super) fn translate(
     input: &Input<'_>,
@@ -23,13 +26,24 @@ pub(super) fn translate(
 ) -> engine::AuthenticationPlan {
     let at = input.root().get("authentication");
     names(&input.bundle.authentication, at, report);
-    engine::AuthenticationPlan { jwt: jwt::translate(input, files, report), combinations: Vec::new() }
+    places::check(input, report);
+    let names: Vec<&str> = methods(&input.bundle.authentication).map(|(name, ..)| name).collect();
+    engine::AuthenticationPlan {
+        jwt: jwt::translate(input, files, report),
+        api_keys: api_keys::translate(input, files, report),
+        revoked: revocation::translate(input, &names, files, report),
+        combinations: Vec::new(),
+    }
 }
 
 /// The methods of a bundle in the order in which they are asked where nothing else is written, each with its
 /// name and where it stands: the field, and the index in it.
 fn methods(written: &Authentication) -> impl Iterator<Item = (&str, MethodRef, (&'static str, usize))> {
-    written.jwt.iter().enumerate().map(|(i, jwt)| (jwt.name.as_str(), MethodRef::Jwt(i), ("jwt", i)))
+    let of_tokens = written.jwt.iter().enumerate();
+    let of_tokens = of_tokens.map(|(i, jwt)| (jwt.name.as_str(), MethodRef::Jwt(i), ("jwt", i)));
+    let of_keys = written.api_keys.iter().enumerate();
+    let of_keys = of_keys.map(|(i, keys)| (keys.name.as_str(), MethodRef::ApiKeys(i), ("api_keys", i)));
+    of_tokens.chain(of_keys)
 }
 
 /// Routes name methods without saying of which kind they are, and events do too.
