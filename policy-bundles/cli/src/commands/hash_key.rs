@@ -66,10 +66,7 @@ pub(crate) fn run(hash_key: &HashKey, screen: &Screen) -> Result<Outcome, Failur
         getrandom::fill(&mut bytes).map_err(|error| Failure::new(format!("no random numbers: {error}")))?;
         (URL_SAFE_NO_PAD.encode(&bytes), u32::from(hash_key.bytes).saturating_mul(8))
     };
-    let hash = match &pepper {
-        Some(pepper) => format!("hmac-sha256:{}", hex(&hmac_sha256::HMAC::mac(key.as_bytes(), pepper))),
-        None => format!("sha256:{}", hex(&sha256(key.as_bytes()))),
-    };
+    let hash = hash(&key, pepper.as_deref());
     // Who brought a key has it.
     let made = (!hash_key.stdin).then_some(key);
     match hash_key.format {
@@ -85,12 +82,21 @@ pub(crate) fn run(hash_key: &HashKey, screen: &Screen) -> Result<Outcome, Failur
     Ok(Outcome::Fine)
 }
 
+/// What a policy holds in the place of a key.
+pub(super) fn hash(key: &str, pepper: Option<&[u8]>) -> String {
+    match pepper {
+        Some(pepper) => format!("hmac-sha256:{}", hex(&hmac_sha256::HMAC::mac(key.as_bytes(), pepper))),
+        None => format!("sha256:{}", hex(&sha256(key.as_bytes()))),
+    }
+}
+
 fn refused(what: &str, screen: &Screen) -> Result<Outcome, Failure> {
     screen.complain(what);
     Ok(Outcome::Problems)
 }
 
-fn pepper(name: &str) -> Result<Vec<u8>, String> {
+/// The pepper in a variable of the environment.
+pub(super) fn pepper(name: &str) -> Result<Vec<u8>, String> {
     let value = std::env::var_os(name)
         .ok_or_else(|| format!("{name} is not set; export the pepper under this name"))?;
     let value = value.into_encoded_bytes();

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub(crate) mod api_key;
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod completions;
