@@ -157,7 +157,8 @@ impl Engine {
     /// The first thing that is wrong. Whatever was loaded before stays in force.
     pub fn load(plan: Plan, surroundings: &Surroundings<'_>) -> Result<Self, PlanError> {
         let limits = Limits::load(&plan.limits, surroundings.seed)?;
-        let authenticator = Authenticator::load(&plan.authentication, &plan.name, surroundings.secret)?;
+        let authenticator =
+            Authenticator::load(&plan.authentication, &plan.name, surroundings.secret, surroundings.seed)?;
         let authorization = Authorization::load(&plan.authorization)?;
         let validator = Validator::load(&plan.validation)?;
         let by_host = plan.network.trusted_hops == 0 && plan.routes.iter().any(|r| !r.hosts.is_empty());
@@ -285,6 +286,9 @@ impl Engine {
             }
         };
         let known = exchange.known.as_ref();
+        if let Some(step_up) = plan.step_up {
+            self.authenticator.step_up(step_up, known, &request, now, host, trace)?;
+        }
         let identity = known.map(|known| &*known.identity);
 
         let subject =

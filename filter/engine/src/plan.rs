@@ -61,6 +61,10 @@ pub struct RoutePlan {
     /// How it is found out who comes: an index into
     /// [`authentication::plan::AuthenticationPlan::combinations`]. `None` on public routes that do not ask.
     pub authentication: Option<usize>,
+    /// What is asked of an identity beyond being known: an index into
+    /// [`authentication::plan::AuthenticationPlan::step_up`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_up: Option<usize>,
     /// Indices into [`Plan::limits`], each once. They are charged by key: address, subject, everybody.
     pub limits: Vec<usize>,
     /// What bodies it takes: an index into [`validation::plan::ValidationPlan::bodies`].

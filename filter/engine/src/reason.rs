@@ -92,6 +92,19 @@ reasons! {
     ApiKeyExpired = "api-key-expired", 401, "The API key has expired";
     /// The request carries more than one API key, so it has no single meaning.
     ApiKeyAmbiguous = "api-key-ambiguous", 400, "More than one API key was sent";
+    /// Name and password are malformed, or not those of a user.
+    PasswordInvalid = "password-invalid", 401, "The name or the password is not valid";
+    /// The proxy has as much of slow work as it takes on at once, such as verifying passwords: try again later.
+    Busy = "busy", 503, "Too busy to check this now";
+    /// The identity is good, and was not authenticated strongly or recently enough for this route; the challenge says
+    /// what is asked for (RFC 9470).
+    StepUpRequired = "step-up-required", 401, "A stronger or more recent authentication is required";
+    /// The route needs a one-time code and the request has none.
+    SecondFactorMissing = "second-factor-missing", 401, "A one-time code is required";
+    /// The one-time code is not right, was used before, or is of somebody who has no second factor.
+    SecondFactorInvalid = "second-factor-invalid", 401, "The one-time code is not valid";
+    /// Too many one-time codes of this user were not right; `Retry-After` says when the next may be tried.
+    SecondFactorExhausted = "second-factor-exhausted", 429, "Too many one-time codes were tried";
     /// The keys to check the token with are not available: try again later.
     KeysUnavailable = "keys-unavailable", 503, "Keys are not available";
     /// The identity is good, and may not do this.

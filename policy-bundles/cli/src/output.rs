@@ -223,7 +223,10 @@ pub(crate) fn shown(path: &Path) -> String {
 const ESCAPE: char = '\u{1b}';
 
 /// The colours of all reports, and what ends them. Nothing else that begins like a colour reaches a screen.
-const COLOURS: [&str; 9] = ["0", "1", "31", "32", "33", "1;31", "1;32", "1;33", "1;34"];
+const COLOURS: [&str; 10] = ["0", "1", "31", "32", "33", "1;31", "1;32", "1;33", "1;34", BLACK_ON_WHITE];
+
+/// Of the colours that no theme changes: what scanners of QR codes need.
+pub(crate) const BLACK_ON_WHITE: &str = "38;5;16;48;5;231";
 
 /// A text in one of [`COLOURS`], if colours are wanted.
 pub(crate) fn paint(colour: bool, code: &str, text: &str) -> String {

@@ -100,6 +100,11 @@ impl Files {
         (self.texts, self.digests)
     }
 
+    /// Keeps the text of a file out of what is shown: its lines may be secrets.
+    pub(crate) fn hide(&mut self, path: &str) {
+        self.texts.remove(path);
+    }
+
     /// Adds a part: files below `parts/NAME/` are those of this directory, which is given relative to the bundle.
     pub fn add_part(&mut self, name: &str, directory: &str) {
         self.parts.entry(name.to_owned()).or_insert_with(|| directory.to_owned());

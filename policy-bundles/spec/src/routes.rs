@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::authentication::Accepted;
+use crate::authentication::{Accepted, StepUp};
 use crate::authorization::Access;
 use crate::forms::OrNone;
 use crate::path::PathTemplate;
@@ -15,7 +15,7 @@ use crate::validation::{Body, Inspect};
 #[serde(deny_unknown_fields, default)]
 pub struct Defaults {
     /// The methods by which somebody is known on routes that are not public. If missing, any of all, in the
-    /// order `jwt`.
+    /// order `jwt`, `basic`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authentication: Option<Accepted>,
     /// The limits that apply, in the order they are charged.
@@ -50,6 +50,9 @@ pub struct Route {
     /// The methods by which somebody is known here, instead of the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authentication: Option<Accepted>,
+    /// What is asked of an identity beyond being known: how strong and how fresh its authentication is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_up: Option<StepUp>,
     /// The limits that apply, instead of the default ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Vec<LimitName>>,

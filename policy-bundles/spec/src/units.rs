@@ -49,6 +49,12 @@ pub struct Duration {
 }
 
 impl Duration {
+    /// A duration that is known to be none too long.
+    #[must_use]
+    pub(crate) const fn from_millis(ms: u64) -> Self {
+        Self { ms }
+    }
+
     /// The duration in milliseconds.
     #[must_use]
     pub const fn millis(self) -> u64 {

@@ -79,10 +79,11 @@ impl Loaded {
                 compiled.render(false).trim_end()
             ));
         };
-        let secrets = match self.suite.keys {
+        let mut secrets = match self.suite.keys {
             Keys::Test => patch::use_test_keys(&mut plan)?,
             Keys::Bundle => patch::secrets(&plan),
         };
+        secrets.extend(self.suite.environment.clone());
         let mint = Mint::for_plan(&plan);
         Ok(Prepared { plan, secrets, mint })
     }

@@ -3,7 +3,7 @@
 use super::identity::Known;
 use super::method::{Allowed, Answer, Kind, MAX_METHODS};
 use super::plan::{CombinationMode, CombinationPlan};
-use super::{api_keys, tokens};
+use super::{api_keys, basic, tokens};
 use crate::plan::PlanError;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -40,6 +40,10 @@ impl Combination {
                 Some(_) if plan.mode == CombinationMode::All => {
                     return wrong(format!("all of two methods of the kind {} cannot be shown", kind.name()));
                 }
+                // A name and a password do not say which list of users they are of.
+                Some(_) if kind == Kind::Basic => {
+                    return wrong("two lists of users with passwords are taken on one route".into());
+                }
                 Some((_, allowed)) => *allowed |= bit,
             }
         }
@@ -49,10 +53,12 @@ impl Combination {
         Ok(Self { mode: plan.mode, turns })
     }
 
-    /// Asks the methods, by `ask`, until it is known who it is; `None` if nobody needs to be known.
+    /// Asks the methods, by `ask`, until it is known who it is; `None` if nobody needs to be known. `challenge` gives
+    /// what a kind says to whoever shows nothing.
     pub(super) fn judge(
         &self,
         mut ask: impl FnMut(Kind, Allowed) -> Answer,
+        challenge: impl Fn(Kind, Allowed) -> Option<String>,
     ) -> Result<Option<Known>, Refusal> {
         match self.mode {
             CombinationMode::Any | CombinationMode::Optional => {
@@ -64,14 +70,14 @@ impl Combination {
                 }
                 match self.mode {
                     CombinationMode::Optional => Ok(None),
-                    CombinationMode::Any | CombinationMode::All => Err(missing(&self.turns)),
+                    CombinationMode::Any | CombinationMode::All => Err(missing(&self.turns, challenge)),
                 }
             }
             CombinationMode::All => {
                 let mut known: Option<Known> = None;
                 for (kind, allowed) in &self.turns {
                     let Some(identity) = ask(*kind, *allowed)? else {
-                        return Err(missing(&[(*kind, *allowed)]));
+                        return Err(missing(&[(*kind, *allowed)], challenge));
                     };
                     match &mut known {
                         None => known = Some(Known { identity, others: Vec::new() }),
@@ -89,17 +95,21 @@ pub(super) fn challenge(kind: Kind, reason: Reason) -> String {
     match kind {
         Kind::Jwt => tokens::challenge(reason),
         Kind::ApiKey => api_keys::challenge(),
+        Kind::Basic => basic::challenge("api"),
     }
 }
 
 /// The refusal of a request that shows none of what it must, with a challenge for each kind that it could show.
-pub(super) fn missing(turns: &[(Kind, Allowed)]) -> Refusal {
+pub(super) fn missing(
+    turns: &[(Kind, Allowed)],
+    challenge: impl Fn(Kind, Allowed) -> Option<String>,
+) -> Refusal {
     let reason = match turns {
         [(kind, _)] => kind.missing(),
         [] => Reason::TokenMissing,
         _ => Reason::CredentialsMissing,
     };
-    let challenges = turns.iter().map(|(kind, _)| challenge(*kind, reason));
+    let challenges = turns.iter().filter_map(|(kind, allowed)| challenge(*kind, *allowed));
     challenges.fold(Refusal::new(reason, "no credential was sent"), |refusal, challenge| {
         refusal.with_header("www-authenticate", challenge)
     })

@@ -29,6 +29,9 @@ pub struct Identity {
     pub(super) authenticated_at: Option<NumericDate>,
     /// The lists of what was revoked that did not name it, by their number.
     pub(super) cleared: Cell<u64>,
+    /// What tells this credential from others of the same subject, beside its claims and dates; nothing for tokens,
+    /// whose claims do.
+    pub(super) credential: Vec<u8>,
     /// What the roles and permissions grant: filled by the authorization room when it first meets this
     /// identity, so that a cached token brings its grants along.
     pub grants: OnceCell<Grants>,
@@ -91,6 +94,7 @@ impl Identity {
             issued_at: None,
             authenticated_at: None,
             cleared: Cell::new(0),
+            credential: Vec::new(),
             grants: OnceCell::new(),
             key: OnceCell::new(),
         }

@@ -105,6 +105,36 @@ pub(super) fn check_headers(headers: &[(String, &String)], place: &str) -> Resul
     Ok(())
 }
 
+/// The headers that tell upstream who it is, by any method.
+pub(super) fn forwarded_headers(forwarded: &[(String, String)], place: &str) -> Result<(), PlanError> {
+    for (index, (name, _)) in forwarded.iter().enumerate() {
+        let wrong = |problem| Err(PlanError::new(format!("{place}.forward_claims[{index}]"), problem));
+        if !is_lower_case_token(name) || NEVER_FORWARDED.contains(&name.as_str()) {
+            return wrong(format!(
+                "`{name}` cannot carry a claim; give a lower-case header name of your own"
+            ));
+        }
+        if forwarded.iter().take(index).any(|(other, _)| other == name) {
+            return wrong(format!("`{name}` is set twice; give each header one claim"));
+        }
+    }
+    Ok(())
+}
+
+/// The value of an environment variable of the VM.
+pub(super) fn variable(
+    name: &str,
+    place: &str,
+    secret: &dyn Fn(&str) -> Option<Vec<u8>>,
+) -> Result<Vec<u8>, PlanError> {
+    secret(name).ok_or_else(|| {
+        let problem = format!(
+            "the environment variable `{name}` is not set for the filter; set it in `environment_variables` of the VM configuration"
+        );
+        PlanError::new(place, problem)
+    })
+}
+
 /// The keys of an issuer.
 pub(super) fn keys(
     jwt: &JwtPlan,
@@ -113,14 +143,7 @@ pub(super) fn keys(
     secret: &dyn Fn(&str) -> Option<Vec<u8>>,
 ) -> Result<KeySet, PlanError> {
     let place = format!("{place}.keys");
-    let variable = |env: &str| {
-        secret(env).ok_or_else(|| {
-            let problem = format!(
-                "the environment variable `{env}` is not set for the filter; set it in `environment_variables` of the VM configuration"
-            );
-            PlanError::new(place.clone(), problem)
-        })
-    };
+    let variable = |env: &str| variable(env, &place, secret);
     match &jwt.keys {
         KeySource::Jwks(json) => KeySet::from_jwks(json, &jwt.algorithms),
         KeySource::Secret { env } => KeySet::from_secret(&variable(env)?, &jwt.algorithms),

@@ -24,6 +24,8 @@ pub enum Kind {
     Jwt,
     /// An API key.
     ApiKey,
+    /// A name and a password.
+    Basic,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Self::Jwt => "jwt",
             Self::ApiKey => "api_keys",
+            Self::Basic => "basic",
         }
     }
 
@@ -41,6 +44,7 @@ impl Kind {
         match self {
             Self::Jwt => Reason::TokenMissing,
             Self::ApiKey => Reason::CredentialsMissing,
+            Self::Basic => Reason::CredentialsMissing,
         }
     }
 }
@@ -52,6 +56,7 @@ impl MethodRef {
         match self {
             Self::Jwt(index) => (Kind::Jwt, index),
             Self::ApiKeys(index) => (Kind::ApiKey, index),
+            Self::Basic(index) => (Kind::Basic, index),
         }
     }
 }

@@ -10,6 +10,7 @@
 //! refuses the request, on routes too that would take it without any.
 
 pub mod api_keys;
+pub mod basic;
 mod cache;
 mod claims;
 mod combination;
@@ -31,7 +32,9 @@ mod rsa;
 pub mod sealed;
 pub mod signature;
 mod sources;
+pub mod step_up;
 mod tokens;
+pub mod totp;
 
 pub use dates::NumericDate;
 pub use error::TokenError;
@@ -41,17 +44,20 @@ pub use method::Kind;
 pub use sources::TokenRemoval;
 
 use self::api_keys::ApiKeys;
+use self::basic::Passwords;
 use self::combination::Combination;
 use self::method::{Allowed, Attempt};
 use self::plan::{AuthenticationPlan, CombinationMode, TokenSource};
 use self::revocation::{NotAdmitted, Revocation};
 use self::sources::{Places, Sources};
+use self::step_up::StepUps;
 use self::tokens::Tokens;
 use crate::host::{Host, Now};
 use crate::intake::request::Request;
 use crate::limits::AddressCharged;
 use crate::pipeline::Room;
 use crate::plan::PlanError;
+use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::trace::Trace;
 
@@ -63,11 +69,16 @@ pub struct Authenticator {
     tokens: Tokens,
     keys: ApiKeys,
     revocation: Option<Revocation>,
+    passwords: Passwords,
+    /// What each list of users with passwords says to whoever shows nothing.
+    realms: Vec<String>,
+    step_ups: StepUps,
     identity_headers: Vec<String>,
 }
 
 impl Authenticator {
-    /// Makes ready what a plan says; `bundle` is its name. `secret` gives the value of an environment variable of the VM.
+    /// Makes ready what a plan says; `bundle` is its name. `secret` gives the value of an environment variable of the VM,
+    /// `seed` is a secret number that all workers share.
     ///
     /// # Errors
     /// When a part of the plan is malformed, a key set is unusable, or a secret is missing or too short.
@@ -75,27 +86,38 @@ impl Authenticator {
         plan: &AuthenticationPlan,
         bundle: &str,
         secret: &dyn Fn(&str) -> Option<Vec<u8>>,
+        seed: [u64; 2],
     ) -> Result<Self, PlanError> {
         let of_tokens =
             plan.jwt.iter().enumerate().map(|(i, jwt)| (format!("authentication.jwt[{i}].from"), &*jwt.from));
         let of_keys = plan.api_keys.iter().enumerate();
         let of_keys = of_keys.map(|(i, keys)| (format!("authentication.api_keys[{i}].from"), &*keys.from));
-        let lists: Vec<(String, &[TokenSource])> = of_tokens.chain(of_keys).collect();
+        let basic_from = basic::from();
+        let of_passwords =
+            plan.basic.iter().enumerate().map(|(i, _)| (format!("authentication.basic[{i}]"), &*basic_from));
+        let lists: Vec<(String, &[TokenSource])> = of_tokens.chain(of_keys).chain(of_passwords).collect();
         let (sources, places) = Sources::new(&lists)?;
-        let (of_tokens, of_keys) = places.split_at_checked(plan.jwt.len()).unwrap_or_default();
+        let (of_tokens, rest) = places.split_at_checked(plan.jwt.len()).unwrap_or_default();
+        let (of_keys, of_passwords) = rest.split_at_checked(plan.api_keys.len()).unwrap_or_default();
         let tokens = Tokens::load(&plan.jwt, of_tokens, bundle, secret)?;
         let keys = ApiKeys::load(&plan.api_keys, of_keys, secret)?;
         let together = |places: &[Places]| places.iter().fold(0, |all, own| all | own);
-        if together(of_tokens) & together(of_keys) != 0 {
+        let passwords = Passwords::load(&plan.basic, together(of_passwords), seed)?;
+        let realms = plan.basic.iter().map(|basic| basic::challenge(&basic.realm)).collect();
+        let (of_tokens, of_keys, of_passwords) =
+            (together(of_tokens), together(of_keys), together(of_passwords));
+        if of_tokens & of_keys != 0 || (of_tokens | of_keys) & of_passwords != 0 {
             // What lies there would be a credential of two kinds, and refused by one of them.
-            let problem = "keys and tokens are taken from the same place; give each one of its own";
-            return Err(PlanError::new("authentication.api_keys", problem));
+            let problem = "credentials of two kinds are taken from the same place; give each one of its own";
+            return Err(PlanError::new("authentication", problem));
         }
         let names: Vec<&str> = plan.names().collect();
         let revocation = plan.revoked.as_ref().map(|plan| Revocation::load(plan, &names)).transpose()?;
+        let step_ups = StepUps::load(plan, bundle, secret, seed)?;
         let count = |kind| match kind {
             Kind::Jwt => plan.jwt.len(),
             Kind::ApiKey => plan.api_keys.len(),
+            Kind::Basic => plan.basic.len(),
         };
         let combinations = plan.combinations.iter().enumerate().map(|(index, combination)| {
             Combination::load(combination, &format!("authentication.combinations[{index}]"), count)
@@ -107,12 +129,24 @@ impl Authenticator {
             .iter()
             .flat_map(|jwt| jwt.forward_claims.iter().map(|(name, _)| name).chain(&jwt.forward_payload));
         let of_keys = plan.api_keys.iter().flat_map(|keys| keys.forward.iter().map(|(name, _)| name));
-        for name in of_tokens.chain(of_keys) {
+        let of_passwords =
+            plan.basic.iter().flat_map(|basic| basic.forward_claims.iter().map(|(name, _)| name));
+        for name in of_tokens.chain(of_keys).chain(of_passwords) {
             if !identity_headers.contains(name) {
                 identity_headers.push(name.clone());
             }
         }
-        Ok(Self { combinations, sources, tokens, keys, revocation, identity_headers })
+        Ok(Self {
+            combinations,
+            sources,
+            tokens,
+            keys,
+            revocation,
+            passwords,
+            realms,
+            step_ups,
+            identity_headers,
+        })
     }
 
     /// The mode of a combination, if there is one of this number.
@@ -135,14 +169,16 @@ impl Authenticator {
         trace: &mut Trace,
     ) -> Result<Option<Known>, Refusal> {
         let Some(combination) = self.combinations.get(combination) else {
-            return Err(combination::missing(&[]));
+            return Err(combination::missing(&[], |_, _| None));
         };
+        let (passwords, realms) = (&mut self.passwords, &self.realms);
         let (tokens, keys, revocation) = (&mut self.tokens, &mut self.keys, self.revocation.as_ref());
         let mut attempt = Attempt { request, sources: &self.sources, now, host, trace };
         let ask = |kind: Kind, allowed: Allowed| {
             let answer = match kind {
                 Kind::Jwt => tokens.identify(allowed, &mut attempt),
                 Kind::ApiKey => keys.identify(allowed, &mut attempt),
+                Kind::Basic => passwords.identify(allowed, &mut attempt),
             }?;
             if let (Some(identity), Some(revocation)) = (&answer, revocation) {
                 revocation
@@ -151,7 +187,33 @@ impl Authenticator {
             }
             Ok(answer)
         };
-        combination.judge(ask)
+        let challenge = |kind: Kind, allowed: Allowed| match kind {
+            Kind::Jwt | Kind::ApiKey => Some(combination::challenge(kind, Reason::CredentialsMissing)),
+            Kind::Basic => realms.get(allowed.trailing_zeros() as usize).cloned(),
+        };
+        combination.judge(ask, challenge)
+    }
+
+    /// Whether an identity is strong and fresh enough for what a route asks, and its second factor is shown.
+    ///
+    /// # Errors
+    /// A refusal with a reason of this room, and the challenge that belongs to it.
+    pub fn step_up(
+        &mut self,
+        step_up: usize,
+        known: Option<&Known>,
+        request: &Request<'_>,
+        now: Now,
+        host: &mut dyn Host,
+        trace: &mut Trace,
+    ) -> Result<(), Refusal> {
+        self.step_ups.judge(step_up, known, request.headers(), now, host, trace)
+    }
+
+    /// The number of things that routes may ask beyond being known: routes point below it.
+    #[must_use]
+    pub fn step_ups(&self) -> usize {
+        self.step_ups.len()
     }
 
     /// Lower-case names of the headers that tell upstream who it is. Whatever a client sent under them is
@@ -163,7 +225,7 @@ impl Authenticator {
 
     /// Lower-case names of the headers in which credentials are looked for.
     pub fn credential_headers(&self) -> impl Iterator<Item = &str> {
-        self.sources.header_names()
+        self.sources.header_names().chain(self.step_ups.code_headers())
     }
 
     /// Appends the edits that keep from upstream what is not for it: credentials that are not forwarded, and
@@ -177,8 +239,10 @@ impl Authenticator {
     ) {
         let headers = request.headers();
         // All at once: two edits of one `cookie` header would undo each other.
-        let hidden = self.tokens.hidden(known) | self.keys.hidden(known);
+        let hidden = self.tokens.hidden(known) | self.keys.hidden(known) | self.passwords.hidden(known);
         self.sources.remove(hidden, headers, request.query(), edits);
+        let codes = self.step_ups.code_headers().filter(|name| headers.get(name).is_some());
+        edits.extend(codes.map(|name| TokenRemoval::Header(name.into())));
         if self.identity_headers.is_empty() {
             return;
         }

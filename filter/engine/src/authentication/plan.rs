@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::api_keys::plan::ApiKeysPlan;
+use super::basic::plan::BasicPlan;
 use super::revocation::plan::RevocationPlan;
+use super::step_up::plan::StepUpPlan;
+use super::totp::plan::TotpPlan;
 
 /// The methods by which somebody is known, and which of them routes take. At most 64 of each kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +21,15 @@ pub struct AuthenticationPlan {
     /// What was revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<RevocationPlan>,
+    /// The lists of users with passwords.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub basic: Vec<BasicPlan>,
+    /// The second factors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub totp: Vec<TotpPlan>,
+    /// What routes ask of an identity beyond being known, each once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub step_up: Vec<StepUpPlan>,
     /// The combinations of methods that routes take, each once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub combinations: Vec<CombinationPlan>,
@@ -27,7 +39,8 @@ impl AuthenticationPlan {
     /// The names of all methods.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let of_tokens = self.jwt.iter().map(|jwt| jwt.name.as_str());
-        of_tokens.chain(self.api_keys.iter().map(|keys| keys.name.as_str()))
+        let of_keys = self.api_keys.iter().map(|keys| keys.name.as_str());
+        of_tokens.chain(of_keys).chain(self.basic.iter().map(|basic| basic.name.as_str()))
     }
 }
 
@@ -61,6 +74,8 @@ pub enum MethodRef {
     Jwt(usize),
     /// Of [`AuthenticationPlan::api_keys`].
     ApiKeys(usize),
+    /// Of [`AuthenticationPlan::basic`].
+    Basic(usize),
 }
 
 /// One issuer of tokens.

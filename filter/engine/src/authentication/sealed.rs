@@ -17,6 +17,9 @@ use superboring::reexports::hmac_sha256;
 /// The longest sealed secret, in characters.
 pub const MAX_SEALED_BYTES: usize = 4096;
 
+/// The longest sealed table of users, in characters: that of the largest table, by a third longer as base64 is.
+pub const MAX_SEALED_TABLE_BYTES: usize = 768 * 1024;
+
 /// What stands before the 32 bytes of a P-256 key in PKCS#8 with its public half (RFC 5958, RFC 5915), as OpenSSL
 /// and `bartizan keygen` write it.
 pub const P256_PKCS8: [u8; 36] = [
@@ -98,14 +101,24 @@ impl<'s> Sealed<'s> {
     /// # Errors
     /// When it has another form, or was sealed for another place.
     pub fn read(jwe: &'s str, bundle: &str, issuer: &str) -> Result<Self, SealedError> {
-        let sealed = Self::parse(jwe).ok_or(SealedError::Malformed)?;
-        if sealed.party == party(bundle, issuer) { Ok(sealed) } else { Err(SealedError::ForAnother) }
+        Self::read_up_to(MAX_SEALED_BYTES, jwe, bundle, issuer)
+    }
+
+    /// Reads a sealed table of users likewise, for the second factor with this name.
+    ///
+    /// # Errors
+    /// When it has another form, or was sealed for another place.
+    pub fn read_table(jwe: &'s str, bundle: &str, factor: &str) -> Result<Self, SealedError> {
+        Self::read_up_to(MAX_SEALED_TABLE_BYTES, jwe, bundle, factor)
+    }
+
+    fn read_up_to(most: usize, jwe: &'s str, bundle: &str, name: &str) -> Result<Self, SealedError> {
+        let sealed = Some(jwe).filter(|jwe| jwe.len() <= most).and_then(Self::parse);
+        let sealed = sealed.ok_or(SealedError::Malformed)?;
+        if sealed.party == party(bundle, name) { Ok(sealed) } else { Err(SealedError::ForAnother) }
     }
 
     fn parse(jwe: &'s str) -> Option<Self> {
-        if jwe.len() > MAX_SEALED_BYTES {
-            return None;
-        }
         let mut parts = jwe.split('.');
         // The second part is a wrapped key, which direct agreement has none of.
         let (header, "", nonce) = (parts.next()?, parts.next()?, parts.next()?) else { return None };
@@ -132,7 +145,8 @@ impl<'s> Sealed<'s> {
     /// What it was sealed for: the name of a bundle, a slash, the name of an issuer.
     #[must_use]
     pub fn party(jwe: &str) -> Option<String> {
-        let party = Sealed::parse(jwe)?.party;
+        let party =
+            Some(jwe).filter(|jwe| jwe.len() <= MAX_SEALED_TABLE_BYTES).and_then(Sealed::parse)?.party;
         party.strip_prefix("bartizan:").map(str::to_owned)
     }
 

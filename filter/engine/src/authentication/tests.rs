@@ -57,8 +57,8 @@ fn secrets(name: &str) -> Option<Vec<u8>> {
 fn load_plans(plans: &[JwtPlan]) -> Result<Authenticator, PlanError> {
     let methods = (0..plans.len()).map(MethodRef::Jwt).collect();
     let combinations = vec![CombinationPlan { mode: CombinationMode::Any, methods }];
-    let plan = AuthenticationPlan { jwt: plans.to_vec(), combinations, ..Default::default() };
-    Authenticator::load(&plan, "edge", &secrets)
+    let plan = AuthenticationPlan { jwt: plans.to_vec(), combinations, ..AuthenticationPlan::default() };
+    Authenticator::load(&plan, "edge", &secrets, [1, 2])
 }
 
 fn claims() -> Value {
@@ -389,7 +389,7 @@ fn plans_are_checked() {
     }
     let error = load_plans(&[plan("a"), plan("b")]).unwrap_err();
     assert_eq!(error.place, "authentication.jwt[1].issuer");
-    let nobody = Authenticator::load(&AuthenticationPlan::default(), "edge", &secrets);
+    let nobody = Authenticator::load(&AuthenticationPlan::default(), "edge", &secrets, [1, 2]);
     assert!(nobody.is_ok(), "a policy of public routes needs no issuer");
 }
 
@@ -399,9 +399,10 @@ fn combinations_are_checked() {
         let methods = methods.iter().copied().map(MethodRef::Jwt).collect();
         let combinations = vec![CombinationPlan { mode, methods }];
         Authenticator::load(
-            &AuthenticationPlan { jwt: two().to_vec(), combinations, ..Default::default() },
+            &AuthenticationPlan { jwt: two().to_vec(), combinations, ..AuthenticationPlan::default() },
             "edge",
             &secrets,
+            [1, 2],
         )
     };
     for (mode, methods, good) in [

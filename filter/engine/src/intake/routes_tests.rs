@@ -9,6 +9,7 @@ fn route(path: &str, methods: &[&str], hosts: &[&str]) -> RoutePlan {
         hosts: hosts.iter().map(|h| (*h).into()).collect(),
         access: AccessPlan::Public,
         authentication: None,
+        step_up: None,
         limits: vec![],
         body: 0,
         inspection: 0,

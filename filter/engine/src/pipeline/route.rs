@@ -84,6 +84,15 @@ pub(super) fn check_combination(
     authenticator: &Authenticator,
 ) -> Result<(), PlanError> {
     let wrong = |problem: &str| Err(PlanError::new(format!("{place}.authentication"), problem));
+    if let Some(step_up) = route.step_up {
+        let wrong = |problem: &str| Err(PlanError::new(format!("{place}.step_up"), problem));
+        if step_up >= authenticator.step_ups() {
+            return wrong(&format!("there is no step-up {step_up}"));
+        }
+        if route.access == AccessPlan::Public {
+            return wrong("a public route lets everybody in, however weakly they are known");
+        }
+    }
     let mode = match route.authentication {
         None => None,
         Some(combination) => match authenticator.mode(combination) {

@@ -11,11 +11,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bartizan_cases::format::Request;
+use bartizan_cases::format::{Request, basic};
 use bartizan_cases::mint::Mint;
 use bartizan_cases::{patch, wire};
 use bartizan_compiler::compile_dir;
 use bartizan_engine::authentication::plan::KeySource;
+use bartizan_engine::authentication::totp::nobodys_table;
+use bartizan_engine::authentication::totp::plan::TableSource;
 use bartizan_engine::host::Now;
 use bartizan_engine::pipeline::{Engine, Exchange, Step, Surroundings};
 use bartizan_engine::plan::Plan;
@@ -121,6 +123,8 @@ fn explained(mut plan: Plan, text: &str, file: &str) -> Result<Explanation, Stri
     let token = request.token.as_ref().map(|token| mint.token(token, now.as_secs(), SUBJECT)).transpose()?;
     let host = request.host.is_none().then(|| DEFAULT_HOST.to_vec());
     let mut wire = wire::render(&request, 0, token.as_deref())?;
+    wire.headers.extend(request.basic.as_deref().map(basic));
+    wire.headers.extend(request.code.as_ref().map(|code| code.header(now.as_secs())).transpose()?);
     wire.host = wire.host.or(host);
     wire.headers.retain(|(name, _)| name != wire::RUN_HEADER.as_bytes());
     if request.client.is_none() {
@@ -128,12 +132,17 @@ fn explained(mut plan: Plan, text: &str, file: &str) -> Result<Explanation, Stri
     }
     let routes = plan.routes.len();
     let unset = RefCell::new(Vec::new());
+    let tables = tables(&plan);
     let environment = |name: &str| {
         let minted = secrets.get(name).map(|secret| secret.as_bytes().to_vec());
         let set = minted.or_else(|| std::env::var(name).ok().map(String::into_bytes));
         Some(set.unwrap_or_else(|| {
             unset.borrow_mut().push(name.to_owned());
-            nobodys_secret()
+            if tables.iter().any(|table| table == name) {
+                nobodys_table(&nobodys_secret())
+            } else {
+                nobodys_secret()
+            }
         }))
     };
     let surroundings = Surroundings { secret: &environment, seed: [0, 0], peer_appended: false };
@@ -155,6 +164,24 @@ pub(crate) fn leave_unopened(plan: &mut Plan) {
             jwt.keys = KeySource::Secret { env: key_env.clone() };
         }
     }
+    for totp in &mut plan.authentication.totp {
+        if let TableSource::Sealed { key_env, .. } = &totp.users
+            && std::env::var_os(key_env).is_none()
+        {
+            totp.users = TableSource::Env { env: key_env.clone() };
+        }
+    }
+}
+
+/// The variables that hold tables of users of second factors.
+pub(crate) fn tables(plan: &Plan) -> Vec<String> {
+    let users = plan.authentication.totp.iter().map(|totp| &totp.users);
+    users
+        .filter_map(|users| match users {
+            TableSource::Env { env } => Some(env.clone()),
+            TableSource::Sealed { .. } => None,
+        })
+        .collect()
 }
 
 /// The host of a request that names none.

@@ -2,6 +2,7 @@
 
 use bartizan_compiler::canonical;
 use bartizan_engine::authentication::plan::KeySource;
+use bartizan_engine::authentication::totp::plan::TableSource;
 use bartizan_engine::plan::Plan;
 use clap::{ArgAction, Args, ValueEnum};
 use serde_json::{Value, json};
@@ -73,7 +74,11 @@ fn envoy(plan: &Plan, configuration: &str, hold_headers: bool) -> String {
         KeySource::Jwks(_) => None,
     });
     let of_keys = plan.authentication.api_keys.iter().filter_map(|keys| keys.pepper.as_deref());
-    let secrets: Vec<Value> = of_issuers.chain(of_keys).map(Value::from).collect();
+    let of_tables = plan.authentication.totp.iter().map(|totp| match &totp.users {
+        TableSource::Env { env } => env.as_str(),
+        TableSource::Sealed { key_env, .. } => key_env.as_str(),
+    });
+    let secrets: Vec<Value> = of_issuers.chain(of_keys).chain(of_tables).map(Value::from).collect();
     let secrets = canonical::json(&Value::Array(secrets));
     // In single quotes YAML reads everything as it stands but the quote itself.
     let quoted = configuration.replace('\'', "''");

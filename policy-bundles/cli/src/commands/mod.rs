@@ -15,6 +15,7 @@ mod inline;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod man;
+pub(crate) mod password;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod reasons;
@@ -26,6 +27,7 @@ pub(crate) mod serve;
 pub(crate) mod sign;
 pub(crate) mod test;
 pub(crate) mod token;
+pub(crate) mod totp;
 mod trusted;
 pub(crate) mod verify;
 

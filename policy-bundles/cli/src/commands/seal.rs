@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use bartizan_compiler::artifact::seal;
+use bartizan_engine::authentication::totp::{MAX_TABLE_BYTES, check_table};
 use bartizan_engine::envelope::key::PublicKey;
 use bartizan_spec::text::{BundleName, Name};
 use clap::Args;
@@ -17,12 +18,16 @@ Examples:
   bartizan keygen --sealing -o filter                          filter.key is for the proxy's VM alone
   bartizan seal --for edge/corp --to filter.pub < secret.txt   for the issuer `corp` of the bundle `edge`
   openssl rand -base64 48 | tee secret.txt | bartizan seal --for edge/corp --to filter.pub
+  bartizan seal --for edge/staff --to filter.pub --table < table.json > staff.sealed
+                                                               the users of the second factor `staff`
 
 In the bundle the issuer then says
   keys: {secret: {sealed: TEXT, key: {env: FILTER_KEY}}}
 and the VM has filter.key, or the base64 in it, in its environment variable FILTER_KEY.
 
 The secret is read from standard input, without the line break at its end. It opens for this bundle and this issuer only.
+A second factor says
+  users: {file: staff.sealed, key: {env: FILTER_KEY}}
 
 Exit codes: 0 sealed; 1 the secret or the key is of no use; 2 usage; 3 cannot read";
 
@@ -42,6 +47,9 @@ pub(crate) struct Seal {
     /// The public key of the filter, from `bartizan keygen --sealing`.
     #[arg(long, value_name = "KEY.pub")]
     to: PathBuf,
+    /// What is sealed is the table of users of a second factor, made of what `bartizan totp enroll` prints.
+    #[arg(long)]
+    table: bool,
     /// The form of the output.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -64,10 +72,11 @@ pub(crate) fn run(seal_: &Seal, screen: &Screen) -> Result<Outcome, Failure> {
             return Ok(Outcome::Problems);
         }
     };
+    let most = if seal_.table { MAX_TABLE_BYTES as u64 } else { MAX_SECRET_BYTES };
     let mut secret = Vec::new();
     std::io::stdin()
         .lock()
-        .take(MAX_SECRET_BYTES.saturating_add(1))
+        .take(most.saturating_add(1))
         .read_to_end(&mut secret)
         .map_err(|error| Failure::new(format!("standard input: {}", error.to_string().to_lowercase())))?;
     // An editor or a command ends its line; the secret has no line break. The text is never shown again.
@@ -76,6 +85,13 @@ pub(crate) fn run(seal_: &Seal, screen: &Screen) -> Result<Outcome, Failure> {
         if secret.last() == Some(&b'\r') {
             secret.pop();
         }
+    }
+    if seal_.table {
+        if let Err(problem) = check_table(&secret) {
+            screen.complain(&problem);
+            return Ok(Outcome::Problems);
+        }
+        return sealed(seal_, &secret, &key, &file, screen);
     }
     let long = u64::try_from(secret.len()).unwrap_or(u64::MAX) > MAX_SECRET_BYTES;
     if secret.len() < MIN_SECRET_BYTES || long {
@@ -87,8 +103,18 @@ pub(crate) fn run(seal_: &Seal, screen: &Screen) -> Result<Outcome, Failure> {
         screen.complain(&problem);
         return Ok(Outcome::Problems);
     }
+    sealed(seal_, &secret, &key, &file, screen)
+}
+
+fn sealed(
+    seal_: &Seal,
+    secret: &[u8],
+    key: &PublicKey,
+    file: &str,
+    screen: &Screen,
+) -> Result<Outcome, Failure> {
     let (bundle, issuer) = &seal_.place;
-    match seal(&secret, bundle, issuer, &key) {
+    match seal(secret, bundle, issuer, key) {
         Ok(sealed) => {
             match seal_.format {
                 Format::Text => screen.out(&format!("{sealed}\n"))?,

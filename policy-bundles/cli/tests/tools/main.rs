@@ -5,6 +5,7 @@
 mod fmt;
 mod hash_key;
 mod pages;
+mod second_factor;
 mod token;
 
 use std::io::Write as _;

@@ -186,6 +186,10 @@ impl Rules {
             {
                 less.push("the methods by which it knows somebody".to_owned());
             }
+            // A part may ask for more of an identity, and never for less.
+            if known.route.step_up.is_some() && known.route.step_up != route.step_up {
+                less.push("what it asks under `step_up`".to_owned());
+            }
             let missing = known.limits.iter().filter(|limit| !limits.contains(limit));
             less.extend(missing.map(|limit| format!("the limit `{limit}`")));
             if !inspects(&judged.inspect, &known.inspect) {

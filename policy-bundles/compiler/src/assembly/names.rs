@@ -79,6 +79,15 @@ pub(super) fn of_the_bundle(bundle: &Bundle, at: Cursor<'_>, report: &mut Report
         let at = if let Revoked::Lists(_) = revoked { at.get("file") } else { at };
         file_of_a_part(bundle, revoked.file().as_str(), at.span(), report);
     }
+    for (index, basic) in bundle.authentication.basic.iter().enumerate() {
+        let at = at.get("authentication").get("basic").item(index).get("users");
+        file_of_a_part(bundle, basic.users.as_str(), at.span(), report);
+    }
+    for (index, totp) in bundle.authentication.totp.iter().enumerate() {
+        let bartizan_spec::authentication::Users::File { file, .. } = &totp.users else { continue };
+        let at = at.get("authentication").get("totp").item(index).get("users").get("file");
+        file_of_a_part(bundle, file.as_str(), at.span(), report);
+    }
 }
 
 /// What a part says must not decide what the bundle says, not even by a schema.

@@ -85,15 +85,18 @@ pub fn plan(input: &Input<'_>, files: &mut Files, report: &mut Report) -> Plan {
     let mut validation = validation::Rules::default();
     let mut authentication = authentication::translate(input, files, report);
     let mut combinations = authentication::Combinations::default();
+    let mut step_ups = authentication::StepUps::default();
     let roles = authorization::roles(input, report);
     let limits = limits::translate(input, report);
     let mut collected = routes::Collected {
         requirements: &mut requirements,
         rules: &mut validation,
         combinations: &mut combinations,
+        step_ups: &mut step_ups,
     };
     let routes = routes::translate(input, &mut collected, files, report);
     authentication.combinations = combinations.into_plans();
+    authentication.step_up = step_ups.into_plans();
     let headers = headers::translate(input, report);
     let requirements = requirements.into_list();
     let network = network::translate(input, report);

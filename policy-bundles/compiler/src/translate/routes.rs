@@ -12,7 +12,7 @@ use bartizan_spec::text::{LimitName, Requirement};
 use bartizan_spec::validation::Inspect;
 
 use super::Input;
-use super::authentication::Combinations;
+use super::authentication::{Combinations, StepUps};
 use super::authorization::Requirements;
 use super::validation::{NO_BODY, Rules};
 use crate::diagnostic::Report;
@@ -25,6 +25,7 @@ pub(super) struct Collected<'c> {
     pub(super) requirements: &'c mut Requirements,
     pub(super) rules: &'c mut Rules,
     pub(super) combinations: &'c mut Combinations,
+    pub(super) step_ups: &'c mut StepUps,
 }
 
 pub(super) fn translate(
@@ -33,7 +34,7 @@ pub(super) fn translate(
     files: &mut Files,
     report: &mut Report,
 ) -> Vec<RoutePlan> {
-    let Collected { requirements, rules, combinations } = collected;
+    let Collected { requirements, rules, combinations, step_ups } = collected;
     let defaults = input.root().get("defaults");
     // Checked once here, and not again for every route that takes them over.
     known_limits(input, &input.bundle.defaults.limits, defaults.get("limits"), report);
@@ -58,6 +59,7 @@ pub(super) fn translate(
             hosts: route.hosts.iter().flatten().map(|host| host.as_str().to_owned()).collect(),
             access: access(route, at.get("access"), requirements, report),
             authentication: combinations.number(route, input, at, report),
+            step_up: step_ups.number(route, &input.bundle.authentication.totp, at, report),
             limits: limits(input, route, at, report),
             body: body(input, route, at, rules, files, report),
             inspection: inspection(input, route, rules),

@@ -62,8 +62,13 @@ fn grants(
     let of_keys = || who.api_keys.iter().flat_map(|keys| &keys.keys.profiles);
     let roles_mapped =
         who.jwt.iter().any(|jwt| !jwt.roles.is_empty()) || of_keys().any(|of| !of.roles.is_empty());
+    // Each user with a password has his own.
+    let roles_mapped =
+        roles_mapped || who.basic.iter().flat_map(|basic| &basic.roles).any(|of| !of.is_empty());
+    let of_users = who.basic.iter().flat_map(|basic| &basic.permissions).flatten();
     let permissions_mapped = who.jwt.iter().any(|jwt| !jwt.permissions.is_empty());
-    let of_keys: BTreeSet<&str> = of_keys().flat_map(|of| &of.permissions).map(String::as_str).collect();
+    let of_keys: BTreeSet<&str> =
+        of_keys().flat_map(|of| &of.permissions).chain(of_users).map(String::as_str).collect();
     let all = input.root().get("roles");
     if !roles.is_empty() && !roles_mapped {
         report.warning(

@@ -1,18 +1,24 @@
 //! Who requests may come from.
 
 pub mod api_keys;
+mod basic;
 mod jwt;
 pub mod revocation;
+mod step_up;
+mod totp;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use api_keys::ApiKeys;
+pub use basic::{Basic, UserForward};
 pub use jwt::{
     Algorithm, ClaimMap, ClaimType, Forward, Jwt, Keys, Profile, Require, SealingKey, Secret, TokenSource,
     bearer,
 };
 pub use revocation::Revoked;
+pub use step_up::StepUp;
+pub use totp::{Totp, Users};
 
 use crate::text::Name;
 
@@ -27,6 +33,12 @@ pub struct Authentication {
     /// What was revoked: a file of the bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Revoked>,
+    /// Users with passwords.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub basic: Vec<Basic>,
+    /// Second factors, for routes that ask for one with `step_up`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub totp: Vec<Totp>,
 }
 
 /// The most methods of one kind.

@@ -20,7 +20,7 @@ pub use self::names::{
     BundleFile, BundleName, EnvName, Label, LabelText, LimitName, Name, PartDirectory, RoleName, SealedSecret,
 };
 pub use self::permissions::{Grant, Requirement};
-pub use self::tokens::{ClaimPath, IssuerText, Scheme, TokenType};
+pub use self::tokens::{AuthenticationWord, ClaimPath, IssuerText, Scheme, TokenType};
 
 /// What is wrong with a text, and what to do about it. Both are lower-case sentences without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +158,7 @@ pub fn check(format: &str, text: &str) -> Option<Result<(), Problem>> {
         "bartizan-cookie-name" => by::<CookieName>(text),
         "bartizan-query-name" => by::<QueryName>(text),
         "bartizan-token-type" => by::<TokenType>(text),
+        "bartizan-authentication-word" => by::<AuthenticationWord>(text),
         "bartizan-media-type" => by::<MediaType>(text),
         "bartizan-host" => by::<Host>(text),
         "bartizan-network" => by::<Network>(text),

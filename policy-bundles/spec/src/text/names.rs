@@ -30,6 +30,14 @@ checked_text! {
     }
 }
 
+impl Name {
+    /// A name that is known to follow the rules.
+    #[must_use]
+    pub(crate) const fn known(name: &'static str) -> Self {
+        Self(Cow::Borrowed(name))
+    }
+}
+
 checked_text! {
     /// The name of a limit: a name, and before it the name of a part with a slash if the limit is of a part.
     LimitName, "bartizan-limit-name", "^([a-z0-9][a-z0-9_-]{0,62}/)?[a-z0-9][a-z0-9_-]{0,62}$", ["api", "shop/api"], |text| {

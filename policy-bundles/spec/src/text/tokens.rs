@@ -72,3 +72,14 @@ checked_text! {
         ))
     }
 }
+
+checked_text! {
+    /// A value of `acr` or `amr` as tokens carry it: 1 to 128 printable ASCII characters without quotes and backslashes.
+    AuthenticationWord, "bartizan-authentication-word", r"^[!#-\[\]-~]{1,128}$", ["gold", "otp", "urn:example:loa:3"], |text| {
+        let good = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'));
+        refuse_unless(good && (1..=128).contains(&text.len()), || Problem::new(
+            format!("{text:?} is no value of `acr` or `amr`"),
+            "write it exactly as tokens carry it: 1 to 128 printable ASCII characters without blanks, quotes and backslashes",
+        ))
+    }
+}

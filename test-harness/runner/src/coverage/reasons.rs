@@ -1,6 +1,7 @@
 //! Which reasons a bundle can refuse for.
 
 use bartizan_engine::authentication::Kind as Credential;
+use bartizan_engine::authentication::step_up::plan::StepUpPlan;
 use bartizan_engine::limits::plan::LimitKey;
 use bartizan_engine::plan::{AccessPlan, Plan};
 use bartizan_engine::reason::Reason;
@@ -42,6 +43,9 @@ pub fn possible(plan: &Plan, reason: Reason) -> bool {
             which(&kinds)
         })
     };
+    let steps = |which: &dyn Fn(&StepUpPlan) -> bool| {
+        routes.iter().filter_map(|route| plan.authentication.step_up.get(route.step_up?)).any(which)
+    };
     let networks = !plan.network.deny.is_empty() || !plan.network.allow.is_empty();
     match reason {
         Reason::NoPolicy | Reason::KeysUnavailable | Reason::LimitsUnavailable => false,
@@ -63,6 +67,13 @@ pub fn possible(plan: &Plan, reason: Reason) -> bool {
         Reason::TokenMissing => takes(&|kinds| kinds == [Credential::Jwt]),
         Reason::TokenInvalid | Reason::TokenExpired | Reason::TokenAmbiguous => {
             takes(&|kinds| kinds.contains(&Credential::Jwt))
+        }
+        Reason::PasswordInvalid | Reason::Busy => takes(&|kinds| kinds.contains(&Credential::Basic)),
+        Reason::StepUpRequired => {
+            steps(&|step| !step.acr.is_empty() || !step.amr.is_empty() || step.max_age_s.is_some())
+        }
+        Reason::SecondFactorMissing | Reason::SecondFactorInvalid | Reason::SecondFactorExhausted => {
+            steps(&|step| step.totp.is_some())
         }
         Reason::TokenRevoked => plan.authentication.revoked.is_some(),
         Reason::CredentialsMissing => takes(&|kinds| !kinds.is_empty() && kinds != [Credential::Jwt]),

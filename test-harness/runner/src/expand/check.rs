@@ -130,7 +130,9 @@ fn placeholders(run: &Run, step: &RunStep) -> Result<(), String> {
 
 /// Where null says something: it takes a default away, means that something is absent, or is a value of its own. `*` is any
 /// name, `**` anything below.
-const NULLS: [&[&str]; 16] = [
+const NULLS: [&[&str]; 18] = [
+    &["request", "basic"],
+    &["request", "code"],
     &["request", "host"],
     &["request", "headers"],
     &["request", "headers", "*"],

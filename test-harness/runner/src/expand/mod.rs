@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::check::idle;
 use self::fill::substitute;
-use crate::format::{Case, CaseError, Expect, Http, Only, Place, Request, Token};
+use crate::format::{Case, CaseError, Expect, Http, Only, Place, Request, Token, basic};
 use crate::mint::{self, Mint};
 use crate::wire::{self, Wire};
 
@@ -180,7 +180,9 @@ impl RunStep {
         substitute(&mut expect, &all);
         let request: Request = from_value(request, "request")?;
         let token = request.token.as_ref().map(|token| mint(token, &subject)).transpose()?;
-        let wire = wire::render(&request, number, token.as_deref())?;
+        let mut wire = wire::render(&request, number, token.as_deref())?;
+        wire.headers.extend(request.basic.as_deref().map(basic));
+        wire.headers.extend(request.code.as_ref().map(|code| code.header(now)).transpose()?);
         Ok(Concrete { wire, expect: from_value(expect, "expect")? })
     }
 

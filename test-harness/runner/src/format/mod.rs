@@ -5,6 +5,7 @@
 
 mod body;
 mod expect;
+mod factor;
 mod octets;
 mod only;
 mod placeholder;
@@ -23,6 +24,7 @@ use serde_json::Value;
 
 pub use body::{Body, Framing};
 pub use expect::{Decision, Expect, HeaderMatch, ProxyAnswer, Upstream};
+pub use factor::{Code, basic};
 pub use octets::{Count, Octets};
 pub use only::{Http, Only, Place, Places};
 pub use request::{Answer, HeaderLines, Request};
@@ -62,6 +64,9 @@ pub struct Suite {
     /// Whose keys the issuers have.
     #[serde(default)]
     pub keys: Keys,
+    /// Variables of the environment that the bundle names, beside those with the mint's secrets.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
     /// What shares the state of limits.
     #[serde(default)]
     pub state: State,

@@ -8,6 +8,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::body::Body;
+use super::factor::Code;
 use super::octets::Octets;
 use super::placeholder::{option_or_placeholder, or_placeholder};
 use super::simulate::Simulate;
@@ -42,6 +43,12 @@ pub struct Request {
     /// Tokens to be placed by hand with `${token.name}`.
     #[serde(default)]
     pub tokens: BTreeMap<String, Token>,
+    /// Name and password as `name:password`, sent as `authorization: Basic`; null takes a default away.
+    #[serde(default)]
+    pub basic: Option<String>,
+    /// A one-time code, made for the moment of the request; null takes a default away.
+    #[serde(default, deserialize_with = "option_or_placeholder")]
+    pub code: Option<Code>,
     /// The body; null for none.
     #[serde(default)]
     pub body: Option<Body>,

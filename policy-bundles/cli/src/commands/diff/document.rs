@@ -44,11 +44,13 @@ pub(super) fn of_json(mut plan: Value, release: &Release) -> Document {
     let mut of_validation = |name: &str| validation.get_mut(name).map(Value::take).unwrap_or_default();
     let (schemas, bodies) = (of_validation("schemas"), of_validation("bodies"));
     let inspections = of_validation("inspections");
+    let step_ups = authentication.get_mut("step_up").map(Value::take).unwrap_or_default();
     let shared = Shared {
         limits: &limit_names,
         requirements: list(&requirements),
         bodies: &list(&bodies).iter().map(|rule| body(rule, list(&schemas))).collect::<Vec<_>>(),
         inspections: &list(&inspections).iter().map(inspection).collect::<Vec<_>>(),
+        step_ups: list(&step_ups),
     };
     let routes = named(&routes, "id", |route| shared.route(route));
     let jwt = authentication.get_mut("jwt").map(Value::take).unwrap_or_default();
@@ -144,6 +146,7 @@ struct Shared<'s> {
     requirements: &'s [Value],
     bodies: &'s [Value],
     inspections: &'s [Value],
+    step_ups: &'s [Value],
 }
 
 impl Shared<'_> {
@@ -152,6 +155,7 @@ impl Shared<'_> {
         replace(&mut route, "limits", |numbers| list(&numbers).iter().map(|n| at(self.limits, n)).collect());
         replace(&mut route, "body", |number| at(self.bodies, &number));
         replace(&mut route, "inspection", |number| at(self.inspections, &number));
+        replace(&mut route, "step_up", |number| without_nulls(at(self.step_ups, &number)));
         replace(&mut route, "access", |access| self.access(access));
         route
     }

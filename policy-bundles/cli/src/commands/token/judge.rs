@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 
 use bartizan_compiler::compile_dir;
-use bartizan_engine::authentication::plan::{JwtPlan, TokenSource};
+use bartizan_engine::authentication::plan::{
+    CombinationMode, CombinationPlan, JwtPlan, MethodRef, TokenSource,
+};
 use bartizan_engine::host::Now;
 use bartizan_engine::pipeline::{Engine, Exchange, Room, Step, Surroundings};
 use bartizan_engine::plan::{AccessPlan, Plan};
@@ -178,12 +180,19 @@ fn alone(plan: &Plan) -> Plan {
     plan.network.deny.clear();
     plan.network.allow.clear();
     plan.limits.clear();
+    plan.authentication.totp.clear();
+    plan.authentication.step_up.clear();
+    // The first route may be public, or take other methods.
+    let methods = (0..plan.authentication.jwt.len()).map(MethodRef::Jwt).collect();
+    plan.authentication.combinations = vec![CombinationPlan { mode: CombinationMode::Any, methods }];
     plan.routes.truncate(1);
     for route in &mut plan.routes {
         "/".clone_into(&mut route.path);
         route.methods.clear();
         route.hosts.clear();
         route.limits.clear();
+        route.authentication = Some(0);
+        route.step_up = None;
         route.access = AccessPlan::Authenticated;
     }
     plan

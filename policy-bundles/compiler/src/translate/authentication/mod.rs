@@ -1,9 +1,12 @@
 //! Who requests may come from: the methods, and which of them routes take. One file per kind of method.
 
 mod api_keys;
+mod basic;
 mod jwt;
 mod places;
 mod revocation;
+mod step_up;
+mod totp;
 
 use bartizan_engine::authentication::plan as engine;
 use bartizan_engine::authentication::plan::{CombinationMode, CombinationPlan, MethodRef};
@@ -18,6 +21,7 @@ use crate::suggest;
 use crate::yaml::Cursor;
 
 pub(super) use places::forwarded;
+pub(super) use step_up::StepUps;
 
 pub(super) fn translate(
     input: &Input<'_>,
@@ -28,11 +32,26 @@ pub(super) fn translate(
     names(&input.bundle.authentication, at, report);
     places::check(input, report);
     let names: Vec<&str> = methods(&input.bundle.authentication).map(|(name, ..)| name).collect();
+    let written = &input.bundle.authentication;
+    let known: Vec<String> = methods(written).map(|(name, ..)| name.to_owned()).collect();
+    let passwords: Vec<String> = written.basic.iter().map(|basic| basic.name.as_str().to_owned()).collect();
+    let bundle = input.bundle.name.as_str();
+    let basic = written.basic.iter().enumerate();
+    let totp = written.totp.iter().enumerate();
     engine::AuthenticationPlan {
         jwt: jwt::translate(input, files, report),
         api_keys: api_keys::translate(input, files, report),
         revoked: revocation::translate(input, &names, files, report),
-        combinations: Vec::new(),
+        basic: basic
+            .map(|(index, basic)| basic::translate(basic, at.get("basic").item(index), files, report))
+            .collect(),
+        totp: totp
+            .map(|(index, totp)| {
+                let at = at.get("totp").item(index);
+                totp::translate(totp, bundle, (&known, &passwords), at, files, report)
+            })
+            .collect(),
+        ..engine::AuthenticationPlan::default()
     }
 }
 
@@ -43,13 +62,17 @@ fn methods(written: &Authentication) -> impl Iterator<Item = (&str, MethodRef, (
     let of_tokens = of_tokens.map(|(i, jwt)| (jwt.name.as_str(), MethodRef::Jwt(i), ("jwt", i)));
     let of_keys = written.api_keys.iter().enumerate();
     let of_keys = of_keys.map(|(i, keys)| (keys.name.as_str(), MethodRef::ApiKeys(i), ("api_keys", i)));
-    of_tokens.chain(of_keys)
+    let basic = written.basic.iter().enumerate();
+    let basic = basic.map(|(i, basic)| (basic.name.as_str(), MethodRef::Basic(i), ("basic", i)));
+    of_tokens.chain(of_keys).chain(basic)
 }
 
 /// Routes name methods without saying of which kind they are, and events do too.
 fn names(written: &Authentication, at: Cursor<'_>, report: &mut Report) {
-    let all: Vec<_> = methods(written).collect();
-    for (index, (name, _, (field, place))) in all.iter().enumerate() {
+    // A second factor says nobody's name, but a table and a secret are sealed for a name.
+    let factors = written.totp.iter().enumerate().map(|(i, totp)| (totp.name.as_str(), ("totp", i)));
+    let all: Vec<_> = methods(written).map(|(name, _, place)| (name, place)).chain(factors).collect();
+    for (index, (name, (field, place))) in all.iter().enumerate() {
         if *place == MAX_METHODS {
             report.error(
                 "too-many-methods",
@@ -58,7 +81,7 @@ fn names(written: &Authentication, at: Cursor<'_>, report: &mut Report) {
                 "split the bundle, or merge entries",
             );
         }
-        let Some((.., (other, _))) = all.iter().take(index).find(|(known, ..)| known == name) else {
+        let Some((_, (other, _))) = all.iter().take(index).find(|(known, ..)| known == name) else {
             continue;
         };
         let here = at.get(field).item(*place).get("name").span();
@@ -144,6 +167,17 @@ impl Combinations {
                 CombinationPlan { mode: CombinationMode::Any, methods }
             }
         };
+        let lists = plan.methods.iter().filter(|method| matches!(method, MethodRef::Basic(_))).count();
+        if lists > 1 {
+            let span = if route.authentication.is_some() { here.span() } else { at.get("path").span() };
+            report.error(
+                "passwords-of-whom",
+                span,
+                "the route takes two lists of users with passwords, and a name and a password do not say of which they are",
+                "name one of them under `authentication: {any: [...]}`, or merge the two",
+            );
+            return None;
+        }
         let known = self.plans.iter().position(|known| *known == plan);
         Some(known.unwrap_or_else(|| {
             self.plans.push(plan);

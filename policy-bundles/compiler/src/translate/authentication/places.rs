@@ -44,6 +44,12 @@ fn all<'i>(input: &Input<'i>) -> Vec<Of<'i>> {
         let forward = named(&keys.forward.headers, at).collect();
         all.push(Of { kind: "api_keys", what: "key", at, from: &keys.from, forward });
     }
+    for (index, basic) in written.basic.iter().enumerate() {
+        let at = at.get("basic").item(index);
+        let forward = named(&basic.forward.headers, at).collect();
+        // Where these credentials lie nobody chooses.
+        all.push(Of { kind: "basic", what: "password", at, from: &[], forward });
+    }
     all
 }
 
@@ -151,7 +157,7 @@ const TAKEN: [&str; 8] = [
 ];
 
 fn check_forwarded(method: &Of<'_>, all: &[Of<'_>], report: &mut Report) {
-    let what = if method.kind == "jwt" { "a claim" } else { "an attribute" };
+    let what = if matches!(method.kind, "jwt" | "basic") { "a claim" } else { "an attribute" };
     for &(name, here) in &method.forward {
         if TAKEN.contains(&name) || edits::is_of_the_connection(name) {
             report.error(
@@ -184,7 +190,8 @@ pub(in crate::translate) fn forwarded(bundle: &Bundle) -> BTreeSet<&str> {
     let of_tokens =
         written.jwt.iter().flat_map(|jwt| jwt.forward.headers.0.keys().chain(&jwt.forward.payload));
     let of_keys = written.api_keys.iter().flat_map(|keys| keys.forward.headers.0.keys());
-    of_tokens.chain(of_keys).map(HeaderName::as_str).collect()
+    let of_passwords = written.basic.iter().flat_map(|basic| basic.forward.headers.0.keys());
+    of_tokens.chain(of_keys).chain(of_passwords).map(HeaderName::as_str).collect()
 }
 
 pub(super) fn pairs(headers: &Named<HeaderName, ClaimPath>) -> Vec<(String, String)> {
