@@ -21,6 +21,7 @@ pub mod artifact;
 pub mod assembly;
 pub mod canonical;
 pub mod diagnostic;
+mod expired;
 pub mod files;
 pub mod layout;
 pub mod locate;
@@ -93,6 +94,15 @@ impl Compiled {
     #[must_use]
     pub fn warnings(&self) -> usize {
         self.diagnostics.iter().filter(|d| d.severity == Severity::Warning).count()
+    }
+
+    /// Adds warnings of what has come to its end at this second since 1970. Compiling itself asks no clock: the same files
+    /// give the same diagnostics at any time.
+    pub fn warn_of_time(&mut self, now: u64) {
+        let tables = self.plan.iter().flat_map(|plan| &plan.authentication.api_keys);
+        let found: Vec<Diagnostic> = tables.filter_map(|keys| expired::keys(keys, now)).collect();
+        self.diagnostics.extend(found);
+        self.diagnostics.sort();
     }
 
     /// All diagnostics as text for people.

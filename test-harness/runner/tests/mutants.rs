@@ -20,8 +20,12 @@ fn suites() -> Result<Vec<Loaded>, String> {
 
 /// The names of the cases that fail with a changed plan.
 fn noticed(change: impl Fn(&mut Plan)) -> Result<Vec<String>, String> {
+    noticed_in(suites()?, change)
+}
+
+fn noticed_in(suites: Vec<Loaded>, change: impl Fn(&mut Plan)) -> Result<Vec<String>, String> {
     let mut noticed = Vec::new();
-    for suite in suites()? {
+    for suite in suites {
         let mut prepared = suite.prepare()?;
         change(&mut prepared.plan);
         let mut native = Native::new(prepared.plan.clone(), &prepared.secrets).map_err(|e| e.to_string())?;
@@ -51,6 +55,7 @@ fn every_protection_is_missed_when_it_is_gone() {
         ("access", |plan| {
             for route in &mut plan.routes {
                 route.access = AccessPlan::Public;
+                route.authentication = None;
                 route.limits.clear();
             }
         }),
@@ -100,4 +105,61 @@ fn every_protection_is_missed_when_it_is_gone() {
     for (what, change) in mutants {
         assert!(!noticed(change).unwrap().is_empty(), "no case misses {what}");
     }
+}
+
+/// The same for what the gateway does not have: API keys and revocation.
+#[test]
+fn every_protection_of_keys_and_lists_is_missed_when_it_is_gone() {
+    fn periods(
+        plan: &mut Plan,
+    ) -> impl Iterator<Item = &mut bartizan_engine::authentication::api_keys::plan::PeriodPlan> {
+        plan.authentication.api_keys.iter_mut().flat_map(|keys| &mut keys.keys.periods)
+    }
+    fn list(plan: &mut Plan) -> &mut bartizan_engine::authentication::revocation::plan::ListPlan {
+        &mut plan.authentication.revoked.as_mut().unwrap().list
+    }
+    let suites = |file: &str| -> Vec<Loaded> {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../cases/authentication");
+        let all = load_all(&root).unwrap();
+        let found: Vec<Loaded> = all.into_iter().filter(|suite| suite.path.ends_with(file)).collect();
+        assert_eq!(found.len(), 1, "{file}");
+        found
+    };
+    let of_keys: [Mutant; 7] = [
+        ("the end of keys", |plan| periods(plan).for_each(|period| period.expires = None)),
+        ("the beginning of keys", |plan| periods(plan).for_each(|period| period.not_before = None)),
+        ("the end of revoked keys", |plan| periods(plan).for_each(|period| period.revoked = false)),
+        ("key stripping", |plan| {
+            plan.authentication.api_keys.iter_mut().for_each(|keys| keys.forward_key = true)
+        }),
+        ("the identity of clients", |plan| {
+            plan.authentication.api_keys.iter_mut().for_each(|keys| keys.forward.clear())
+        }),
+        ("permissions of keys", |plan| {
+            let profiles = plan.authentication.api_keys.iter_mut().flat_map(|keys| &mut keys.keys.profiles);
+            profiles.for_each(|profile| profile.permissions.push("*".into()));
+        }),
+        ("the order of clients", |plan| {
+            let clients = &mut plan.authentication.api_keys[0].keys.clients;
+            *clients = clients.lines().rev().collect::<Vec<_>>().join("\n");
+        }),
+    ];
+    let of_lists: [Mutant; 8] = [
+        ("the list", |plan| plan.authentication.revoked = None),
+        ("tokens", |plan| list(plan).tokens = Default::default()),
+        ("sessions", |plan| list(plan).sessions = Default::default()),
+        ("subjects", |plan| list(plan).subjects = Default::default()),
+        ("the moment for all", |plan| list(plan).issued_before = None),
+        ("the moment of an issuer", |plan| list(plan).issuers_before.clear()),
+        ("whose tokens are meant", |plan| list(plan).tokens.issuer.clear()),
+        ("until when", |plan| list(plan).tokens.until.clear()),
+    ];
+    for (file, mutants) in [("api_keys.cases.yaml", &of_keys[..]), ("revocation.cases.yaml", &of_lists[..])] {
+        assert_eq!(noticed_in(suites(file), |_| ()), Ok(Vec::new()));
+        for (what, change) in mutants {
+            assert!(!noticed_in(suites(file), change).unwrap().is_empty(), "no case misses {what}");
+        }
+    }
+    let unnamed = |plan: &mut Plan| plan.authentication.revoked.as_mut().unwrap().require.clear();
+    assert!(!noticed_in(suites("revocation-required.cases.yaml"), unnamed).unwrap().is_empty());
 }

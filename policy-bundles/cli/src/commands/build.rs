@@ -53,6 +53,7 @@ pub(crate) struct Build {
 
 pub(crate) fn run(build: &Build, screen: &Screen) -> Result<Outcome, Failure> {
     let mut compiled = compile_dir(&build.directory);
+    compiled.warn_of_time(super::now());
     if let (Some(plan), Some(revision)) = (&mut compiled.plan, build.revision) {
         plan.revision = revision;
     }

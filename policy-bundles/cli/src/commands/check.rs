@@ -35,7 +35,8 @@ pub(crate) fn run(check: &Check, screen: &Screen) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::Fine;
     let mut documents = Vec::new();
     for directory in &check.directories {
-        let compiled = compile_dir(directory);
+        let mut compiled = compile_dir(directory);
+        compiled.warn_of_time(super::now());
         let refused = compiled.errors() > 0 || (check.deny_warnings && compiled.warnings() > 0);
         if refused {
             outcome = Outcome::Problems;
