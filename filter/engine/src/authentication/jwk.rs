@@ -80,6 +80,7 @@ impl<'j> Jwk<'j> {
             "EC" => match self.required("crv")? {
                 "P-256" => Family::P256,
                 "P-384" => Family::P384,
+                "secp256k1" => Family::Secp256k1,
                 _ => return Ok(Err("is on a curve that is not supported")),
             },
             "OKP" => match self.required("crv")? {
@@ -159,10 +160,13 @@ impl<'j> Jwk<'j> {
                 }
                 Verifier::rsa(algorithm, &modulus, &exponent).map_err(|problem| self.error("n", problem))
             }
-            Family::P256 | Family::P384 => {
+            Family::P256 | Family::P384 | Family::Secp256k1 => {
                 let (x, y) = (self.bytes("x")?, self.bytes("y")?);
-                let verifier =
-                    if family == Family::P256 { Verifier::p256(&x, &y) } else { Verifier::p384(&x, &y) };
+                let verifier = match family {
+                    Family::P256 => Verifier::p256(&x, &y),
+                    Family::P384 => Verifier::p384(&x, &y),
+                    _ => Verifier::secp256k1(&x, &y),
+                };
                 verifier.map_err(|problem| self.error("x", problem))
             }
             Family::Ed25519 => {
@@ -179,11 +183,12 @@ enum Family {
     Rsa,
     P256,
     P384,
+    Secp256k1,
     Ed25519,
 }
 
 impl Family {
-    /// RFC 7518, section 3.1, and RFC 8037, section 3.1.
+    /// RFC 7518, section 3.1, RFC 8037, section 3.1, and RFC 8812, section 3.2.
     fn serves(self, algorithm: Algorithm) -> bool {
         use Algorithm as A;
         match self {
@@ -193,6 +198,7 @@ impl Family {
             }
             Self::P256 => algorithm == A::ES256,
             Self::P384 => algorithm == A::ES384,
+            Self::Secp256k1 => algorithm == A::ES256K,
             Self::Ed25519 => algorithm == A::EdDSA,
         }
     }
@@ -204,6 +210,7 @@ impl Family {
             Self::Rsa => Algorithm::RS256,
             Self::P256 => Algorithm::ES256,
             Self::P384 => Algorithm::ES384,
+            Self::Secp256k1 => Algorithm::ES256K,
             Self::Ed25519 => Algorithm::EdDSA,
         }
     }

@@ -45,6 +45,7 @@ pub(super) enum Verifier {
         key: ES384PublicKey,
         spki: Vec<u8>,
     },
+    Secp256k1(k256::ecdsa::VerifyingKey),
     Ed25519(Ed25519PublicKey),
 }
 
@@ -104,6 +105,13 @@ impl Verifier {
         Ok(Self::P384 { key, spki })
     }
 
+    /// A point on secp256k1.
+    pub(super) fn secp256k1(x: &[u8], y: &[u8]) -> Result<Self, String> {
+        k256::ecdsa::VerifyingKey::from_sec1_bytes(&uncompressed::<32>(x, y)?)
+            .map(Self::Secp256k1)
+            .map_err(|_| "not a point on secp256k1; export the key anew".to_owned())
+    }
+
     /// A point on edwards25519, not one of the few for which anybody can sign.
     pub(super) fn ed25519(x: &[u8]) -> Result<Self, String> {
         Ed25519PublicKey::from_bytes(x)
@@ -142,6 +150,12 @@ impl Verifier {
                     },
                 )
             }
+            // The host does not know the curve. RFC 8812, section 3.2, allows both values of s that a signature may
+            // have; the library takes the lower one only, as currencies do.
+            Self::Secp256k1(key) => k256::ecdsa::Signature::from_slice(signature).is_ok_and(|pair| {
+                let digest = hmac_sha256::Hash::hash(message);
+                key.verify_prehash(&digest, &pair.normalize_s()).is_ok()
+            }),
             Self::Ed25519(key) => ed25519_compact::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.public_key().as_ref().verify(message, &signature).is_ok()),
         }

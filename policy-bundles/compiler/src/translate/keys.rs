@@ -151,6 +151,7 @@ fn serves(key: &PublicKey, algorithm: Algorithm) -> bool {
                 | Algorithm::PS512
         ),
         PublicKey::Ec { curve: "P-256", .. } => algorithm == Algorithm::ES256,
+        PublicKey::Ec { curve: "secp256k1", .. } => algorithm == Algorithm::ES256K,
         PublicKey::Ec { .. } => algorithm == Algorithm::ES384,
         PublicKey::Ed25519 { .. } => algorithm == Algorithm::EdDSA,
     }
@@ -170,7 +171,7 @@ fn usable(name: &str, accepted: &[Algorithm], here: Span, report: &mut Report, s
             } else {
                 (
                     format!("no key in {name} serves `{algorithm:?}`"),
-                    "remove the algorithm, or add the key: RS and PS need RSA, ES256 P-256, ES384 P-384, EdDSA Ed25519",
+                    "remove the algorithm, or add the key: RS and PS need RSA, ES256 P-256, ES384 P-384, ES256K secp256k1, EdDSA Ed25519",
                 )
             };
             report.error("algorithm-without-key", here, message, help);
@@ -193,6 +194,7 @@ fn jwk_serves(key: &Value, algorithm: Algorithm) -> bool {
         (Some("RSA"), _) => name.starts_with("RS") || name.starts_with("PS"),
         (Some("EC"), Some("P-256")) => algorithm == Algorithm::ES256,
         (Some("EC"), Some("P-384")) => algorithm == Algorithm::ES384,
+        (Some("EC"), Some("secp256k1")) => algorithm == Algorithm::ES256K,
         (Some("OKP"), Some("Ed25519")) => algorithm == Algorithm::EdDSA,
         _ => false,
     }

@@ -14,13 +14,14 @@ const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const SECP256K1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.10");
 
 /// A public key as the members of a JWK that say what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PublicKey {
     /// Modulus and exponent.
     Rsa { n: String, e: String },
-    /// A point on P-256 or P-384.
+    /// A point on P-256, P-384 or secp256k1.
     Ec { curve: &'static str, x: String, y: String },
     /// An Ed25519 key.
     Ed25519 { x: String },
@@ -110,10 +111,11 @@ fn subject_public_key(der: &[u8]) -> Result<PublicKey, Problem> {
             let (curve, size) = match parameters.decode_as::<ObjectIdentifier>().map_err(|_| broken())? {
                 P256 => ("P-256", 32),
                 P384 => ("P-384", 48),
+                SECP256K1 => ("secp256k1", 32),
                 other => {
                     return Err(Problem::new(
                         format!("its key is on a curve that is not supported ({other})"),
-                        "use P-256 (ES256), P-384 (ES384) or Ed25519 (EdDSA)",
+                        "use P-256 (ES256), P-384 (ES384), secp256k1 (ES256K) or Ed25519 (EdDSA)",
                     ));
                 }
             };
@@ -121,7 +123,7 @@ fn subject_public_key(der: &[u8]) -> Result<PublicKey, Problem> {
         }
         other => Err(Problem::new(
             format!("its key is of a kind that is not supported ({other})"),
-            "use RSA, EC on P-256 or P-384, or Ed25519",
+            "use RSA, EC on P-256, P-384 or secp256k1, or Ed25519",
         )),
     }
 }

@@ -57,7 +57,7 @@ pub fn bearer() -> Vec<TokenSource> {
     vec![TokenSource::Header { header: HeaderName::known("authorization"), scheme: Some(Scheme::bearer()) }]
 }
 
-/// A signature algorithm of RFC 7518 or RFC 8037.
+/// A signature algorithm of RFC 7518, RFC 8037 or RFC 8812.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Algorithm {
     /// HMAC with SHA-256, with a shared secret.
@@ -82,6 +82,8 @@ pub enum Algorithm {
     ES256,
     /// ECDSA on P-384 with SHA-384.
     ES384,
+    /// ECDSA on secp256k1 with SHA-256.
+    ES256K,
     /// Ed25519.
     EdDSA,
 }

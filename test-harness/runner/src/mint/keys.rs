@@ -13,7 +13,7 @@ use rsa::{RsaPrivateKey, sha2};
 use serde_json::{Value, json};
 
 /// All algorithms, in the order of the plan's list.
-pub const ALGORITHMS: [Algorithm; 12] = [
+pub const ALGORITHMS: [Algorithm; 13] = [
     Algorithm::HS256,
     Algorithm::HS384,
     Algorithm::HS512,
@@ -25,6 +25,7 @@ pub const ALGORITHMS: [Algorithm; 12] = [
     Algorithm::PS512,
     Algorithm::ES256,
     Algorithm::ES384,
+    Algorithm::ES256K,
     Algorithm::EdDSA,
 ];
 
@@ -70,7 +71,7 @@ impl fmt::Display for KeyName {
     }
 }
 
-/// The name of an algorithm in RFC 7518 and RFC 8037.
+/// The name of an algorithm in RFC 7518, RFC 8037 and RFC 8812.
 #[must_use]
 pub const fn name_of(algorithm: Algorithm) -> &'static str {
     match algorithm {
@@ -85,6 +86,7 @@ pub const fn name_of(algorithm: Algorithm) -> &'static str {
         Algorithm::PS512 => "PS512",
         Algorithm::ES256 => "ES256",
         Algorithm::ES384 => "ES384",
+        Algorithm::ES256K => "ES256K",
         Algorithm::EdDSA => "EdDSA",
     }
 }
@@ -148,6 +150,12 @@ impl KeyName {
                     p384_key(self.slot).map_err(|e| wrong(&e))?.sign(message);
                 Ok(signature.to_bytes().to_vec())
             }
+            A::ES256K => {
+                use k256::ecdsa::signature::Signer as _;
+                let signature: k256::ecdsa::Signature =
+                    k256_key(self.slot).map_err(|e| wrong(&e))?.sign(message);
+                Ok(signature.to_bytes().to_vec())
+            }
             A::EdDSA => Ok(ed25519(self.slot).sk.sign(message, None).to_vec()),
         }
     }
@@ -174,6 +182,11 @@ impl KeyName {
                 let key = p384_key(self.slot).map_err(|e| e.to_string())?;
                 let point = key.verifying_key().to_sec1_point(false);
                 json!({"kty": "EC", "crv": "P-384", "x": b64(coordinate(point.x())?), "y": b64(coordinate(point.y())?)})
+            }
+            A::ES256K => {
+                let key = k256_key(self.slot).map_err(|e| e.to_string())?;
+                let point = key.verifying_key().to_sec1_point(false);
+                json!({"kty": "EC", "crv": "secp256k1", "x": b64(coordinate(point.x())?), "y": b64(coordinate(point.y())?)})
             }
             A::EdDSA => json!({"kty": "OKP", "crv": "Ed25519", "x": b64(ed25519(self.slot).pk.as_ref())}),
         };
@@ -230,7 +243,8 @@ fn family(algorithm: Algorithm) -> u8 {
         A::RS256 | A::RS384 | A::RS512 | A::PS256 | A::PS384 | A::PS512 => 1,
         A::ES256 => 2,
         A::ES384 => 3,
-        A::EdDSA => 4,
+        A::ES256K => 4,
+        A::EdDSA => 5,
     }
 }
 
@@ -280,6 +294,10 @@ fn p384_key(slot: Slot) -> Result<p384::ecdsa::SigningKey, p384::ecdsa::Error> {
         *to = from;
     }
     p384::ecdsa::SigningKey::from_slice(&scalar)
+}
+
+fn k256_key(slot: Slot) -> Result<k256::ecdsa::SigningKey, k256::ecdsa::Error> {
+    k256::ecdsa::SigningKey::from_slice(&seed("secp256k1", slot))
 }
 
 fn ed25519(slot: Slot) -> ed25519_compact::KeyPair {

@@ -18,7 +18,7 @@ use super::keys::hmac;
 /// The bits of an RSA key that is made.
 const RSA_BITS: usize = 2048;
 
-const NEITHER: &str = "no private key in PEM that signs tokens (RSA, P-256, P-384 or Ed25519, not encrypted); \
+const NEITHER: &str = "no private key in PEM that signs tokens (RSA, P-256, P-384, secp256k1 or Ed25519, not encrypted); \
                        openssl pkcs8 -topk8 -nocrypt writes one";
 
 /// A key that signs tokens.
@@ -29,6 +29,7 @@ enum Kind {
     Rsa(Box<RsaPrivateKey>),
     P256(Box<p256::SecretKey>),
     P384(Box<p384::SecretKey>),
+    Secp256k1(Box<k256::SecretKey>),
     Ed25519(Box<SigningKey>),
 }
 
@@ -54,6 +55,7 @@ impl OwnKey {
             .or_else(|| RsaPrivateKey::from_pkcs1_pem(text).ok().map(|key| Kind::Rsa(Box::new(key))))
             .or_else(|| p256_from(text).map(|key| Kind::P256(Box::new(key))))
             .or_else(|| p384_from(text).map(|key| Kind::P384(Box::new(key))))
+            .or_else(|| k256_from(text).map(|key| Kind::Secp256k1(Box::new(key))))
             .or_else(|| ed25519().map(|key| Kind::Ed25519(Box::new(key))));
         kind.map(Self).ok_or_else(|| NEITHER.to_owned())
     }
@@ -84,6 +86,9 @@ impl OwnKey {
             A::ES384 => {
                 Kind::P384(Box::new(p384::SecretKey::from_slice(&random::<48>()).map_err(|e| made(&e))?))
             }
+            A::ES256K => {
+                Kind::Secp256k1(Box::new(k256::SecretKey::from_slice(&random::<32>()).map_err(|e| made(&e))?))
+            }
             A::EdDSA => Kind::Ed25519(Box::new(SigningKey::generate(Kept::Ed25519))),
         }))
     }
@@ -105,6 +110,10 @@ impl OwnKey {
                 use p384::pkcs8::EncodePrivateKey as _;
                 key.to_pkcs8_pem(p384::pkcs8::LineEnding::LF).map_err(|e| wrong(&e))?.to_string()
             }
+            Kind::Secp256k1(key) => {
+                use k256::pkcs8::EncodePrivateKey as _;
+                key.to_pkcs8_pem(k256::pkcs8::LineEnding::LF).map_err(|e| wrong(&e))?.to_string()
+            }
             Kind::Ed25519(key) => key.to_pem()?,
         })
     }
@@ -118,6 +127,7 @@ impl OwnKey {
             Kind::Rsa(_) => &[A::RS256, A::RS384, A::RS512, A::PS256, A::PS384, A::PS512],
             Kind::P256(_) => &[A::ES256],
             Kind::P384(_) => &[A::ES384],
+            Kind::Secp256k1(_) => &[A::ES256K],
             Kind::Ed25519(_) => &[A::EdDSA],
         }
     }
@@ -158,6 +168,11 @@ impl OwnKey {
                 let signature: p384::ecdsa::Signature = p384::ecdsa::SigningKey::from(&**key).sign(message);
                 Ok(signature.to_bytes().to_vec())
             }
+            (Kind::Secp256k1(key), A::ES256K) => {
+                use k256::ecdsa::signature::Signer as _;
+                let signature: k256::ecdsa::Signature = k256::ecdsa::SigningKey::from(&**key).sign(message);
+                Ok(signature.to_bytes().to_vec())
+            }
             (Kind::Ed25519(key), A::EdDSA) => key.sign(message),
             _ => Err(format!("this key cannot sign with {}", algorithm.name())),
         }
@@ -186,6 +201,12 @@ impl OwnKey {
             Kind::P384(key) => {
                 let (x, y) = half(key.public_key().to_sec1_bytes().as_ref())?;
                 json!({"kty": "EC", "crv": "P-384", "x": x, "y": y})
+            }
+            Kind::Secp256k1(key) => {
+                // Uncompressed, which for this curve is not what the library writes of its own.
+                let signing = k256::ecdsa::SigningKey::from(&**key);
+                let (x, y) = half(signing.verifying_key().to_sec1_point(false).as_bytes())?;
+                json!({"kty": "EC", "crv": "secp256k1", "x": x, "y": y})
             }
             Kind::Ed25519(key) => {
                 let public = key.public()?;
@@ -219,6 +240,11 @@ fn p256_from(text: &str) -> Option<p256::SecretKey> {
 fn p384_from(text: &str) -> Option<p384::SecretKey> {
     use p384::pkcs8::DecodePrivateKey as _;
     p384::SecretKey::from_pkcs8_pem(text).ok()
+}
+
+fn k256_from(text: &str) -> Option<k256::SecretKey> {
+    use k256::pkcs8::DecodePrivateKey as _;
+    k256::SecretKey::from_pkcs8_pem(text).ok()
 }
 
 fn random<const N: usize>() -> [u8; N] {

@@ -106,6 +106,48 @@ fn signatures_have_one_form() {
     }
 }
 
+#[test]
+fn secp256k1_takes_both_values_of_s_and_no_other_key() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use k256::ecdsa::signature::Signer as _;
+    let signer = k256::ecdsa::SigningKey::from_slice(&[7; 32]).unwrap();
+    let point = signer.verifying_key().to_sec1_point(false);
+    let (x, y) = point.as_bytes()[1..].split_at(32);
+    let key = Verifier::secp256k1(x, y).unwrap();
+    let low: k256::ecdsa::Signature = signer.sign(b"a message");
+    let high = k256::ecdsa::Signature::from_scalars(low.r(), -low.s()).unwrap();
+    assert_ne!(low, high);
+    let host = &mut Oracle { answer: Some(true), asked: false };
+    for good in [low, high] {
+        let good = good.to_bytes();
+        assert!(key.verify(b"a message", &good, host));
+        assert!(!key.verify(b"a massage", &good, host));
+        let (r, s) = good.split_at(32);
+        for bad in [
+            [s, r].concat(),
+            [r, &[0; 32]].concat(),
+            [&[0; 32], s].concat(),
+            [r, &[0xff; 32]].concat(),
+            good[1..].to_vec(),
+        ] {
+            assert!(!key.verify(b"a message", &bad, host));
+        }
+    }
+    assert!(!host.asked);
+    assert!(Verifier::secp256k1(y, x).is_err());
+    assert!(Verifier::secp256k1(&x[1..], y).is_err());
+    // A point of one curve is not on the other.
+    assert!(Verifier::p256(x, y).is_err());
+    let jwk = |alg: &str| {
+        let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+        format!(r#"{{"keys":[{{"kty":"EC","crv":"secp256k1","alg":"{alg}","x":"{x}","y":"{y}"}}]}}"#)
+    };
+    assert!(KeySet::from_jwks(&jwk("ES256K"), &[Algorithm::ES256, Algorithm::ES256K]).is_ok());
+    assert!(KeySet::from_jwks(&jwk("ES256"), &[Algorithm::ES256, Algorithm::ES256K]).is_err());
+    assert!(KeySet::from_jwks(&jwk("ES256K"), &[Algorithm::ES256]).is_err());
+}
+
 /// A host that gives one answer to everything, and remembers whether it was asked.
 struct Oracle {
     answer: Option<bool>,

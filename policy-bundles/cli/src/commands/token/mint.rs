@@ -61,7 +61,7 @@ pub(crate) struct Mint {
     /// How long it lives: 90s, 15m, at most 24h.
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = lifetime)]
     lifetime: u64,
-    /// A private key in PEM to sign with: RSA, P-256, P-384 or Ed25519.
+    /// A private key in PEM to sign with: RSA, P-256, P-384, secp256k1 or Ed25519.
     #[arg(long, value_name = "FILE", group = "signer")]
     key: Option<PathBuf>,
     /// Makes a key to sign with, and writes NAME.key and the key set NAME.jwks.json; never over anything.

@@ -311,6 +311,7 @@ fn algorithm(algorithm: Algorithm) -> engine::Algorithm {
         Algorithm::PS512 => engine::Algorithm::PS512,
         Algorithm::ES256 => engine::Algorithm::ES256,
         Algorithm::ES384 => engine::Algorithm::ES384,
+        Algorithm::ES256K => engine::Algorithm::ES256K,
         Algorithm::EdDSA => engine::Algorithm::EdDSA,
     }
 }
