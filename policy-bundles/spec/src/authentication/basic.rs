@@ -44,5 +44,5 @@ fn realm() -> Name {
 }
 
 const fn checks() -> u32 {
-    4
+    2
 }

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use bcrypt::BASE_64;
 use subtle::ConstantTimeEq as _;
 
-/// The costs that are accepted. A verification takes two to the cost rounds of the worker's thread: at 12 it is a third
-/// of a second, in which the worker does nothing else.
+/// The costs that are accepted. A verification takes two to the cost rounds of the worker's thread: at 12 it is more
+/// than half a second, in which the worker does nothing else.
 pub const COSTS: std::ops::RangeInclusive<u32> = 4..=12;
 
 /// The longest password, in bytes: bcrypt does not look at what comes after, so that two passwords would be one.

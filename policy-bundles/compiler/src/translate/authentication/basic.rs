@@ -19,7 +19,7 @@ const MAX_USERS: usize = 5000;
 
 /// What a verification takes at a cost of 10 in the module, in milliseconds; each step of the cost doubles it.
 /// Measured; see docs/identity/basic.md.
-const MS_AT_TEN: u64 = 80;
+const MS_AT_TEN: u64 = 200;
 
 /// How much of a worker's second strangers may take with wrong passwords before it is worth a warning, in milliseconds.
 const TOLERABLE_MS: u64 = 500;
