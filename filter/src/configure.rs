@@ -12,6 +12,7 @@ use bartizan_engine::pipeline::{Engine, Surroundings};
 use bartizan_engine::plan::Plan;
 
 use crate::config::{BeforeFirst, Configuration, Settings, SignatureSetting};
+use crate::fetching;
 use crate::following::{Bootstrap, Following};
 use crate::host::{self, Buffer, Status};
 use crate::metrics::Metrics;
@@ -87,7 +88,8 @@ impl Deployment {
     fn judge(&self, plan: Plan, seed: [u64; 2]) -> Result<Active, String> {
         let surroundings =
             Surroundings { secret: &variable, seed, peer_appended: self.settings.peer_appended };
-        let engine = Engine::load(plan, &surroundings).map_err(|e| format!("plan: {e}"))?;
+        let mut engine = Engine::load(plan, &surroundings).map_err(|e| format!("plan: {e}"))?;
+        fetching::resume(&mut engine);
         let Self { settings, signatures } = *self;
         Ok(Active { engine: RefCell::new(engine), hold_headers: settings.hold_headers, signatures })
     }

@@ -15,9 +15,6 @@ use crate::proxy::Proxy;
 use crate::root::Active;
 use crate::signature::Signatures;
 
-/// How often each worker looks whether there is something new, in milliseconds.
-pub(crate) const TICK: u32 = 500;
-
 /// What new requests are judged by.
 #[derive(Clone)]
 pub(crate) enum Serving {

@@ -87,6 +87,8 @@ unsafe extern "C" {
         grpc_status: i32,
     ) -> u32;
     fn proxy_close_stream(stream: u32) -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,
@@ -246,6 +248,19 @@ pub(crate) fn close_stream() -> Result<(), Status> {
     const REQUEST: u32 = 0;
     // SAFETY: no memory is involved.
     Status::check(unsafe { proxy_close_stream(REQUEST) })
+}
+
+/// Lets a request go on that was held back. What is to be changed of it must have been changed before.
+pub(crate) fn continue_request() -> Result<(), Status> {
+    const REQUEST: u32 = 0;
+    // SAFETY: no memory is involved.
+    Status::check(unsafe { proxy_continue_stream(REQUEST) })
+}
+
+/// Makes the calls that follow in this callback those of another context: a stream that waits, or a root context.
+pub(crate) fn act_for(context: u32) -> Result<(), Status> {
+    // SAFETY: no memory is involved.
+    Status::check(unsafe { proxy_set_effective_context(context) })
 }
 
 /// The form in which header maps cross the boundary; see [`pairs`].

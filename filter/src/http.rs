@@ -1,10 +1,11 @@
 //! One request, from headers to response.
 
-use std::rc::Rc;
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
 
 use bartizan_engine::headers::Edit;
 use bartizan_engine::host::Now;
-use bartizan_engine::pipeline::{Engine, Exchange, Step};
+use bartizan_engine::pipeline::{Engine, Exchange, Haste, Step, Wait};
 use bartizan_engine::reason::Reason;
 use bartizan_engine::refusal::Refusal;
 use bartizan_engine::trace::Trace;
@@ -13,24 +14,46 @@ use proxy_wasm::types::Action;
 
 use crate::following::Serving;
 use crate::host::{self, Buffer, Level, Map};
-use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::root::Active;
+use crate::waiting::Keeper;
 
-/// The filter of one stream. It keeps the policy it began with to the end.
+/// The filter of one stream.
 pub(crate) struct Filter {
+    /// Shared with the list of those that wait.
+    stream: Rc<RefCell<Stream>>,
+}
+
+/// One stream. It keeps the policy it began with to the end.
+pub(crate) struct Stream {
+    context: u32,
+    keeper: Rc<Keeper>,
     active: Option<Rc<Active>>,
     /// There is no policy yet, and the operator wants requests to go through until there is one.
     open: bool,
-    metrics: Option<Rc<Metrics>>,
     exchange: Exchange,
     state: State,
+    came: Came,
+}
+
+/// What has come behind the headers of a stream that waits.
+#[derive(Debug, Clone, Copy, Default)]
+struct Came {
+    /// Nothing follows the headers.
+    nothing: bool,
+    /// So many bytes of a body.
+    size: u64,
+    /// The end of the body.
+    end: bool,
+    trailers: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Nothing was let through yet.
     Held,
+    /// The headers are to be judged again when something has been fetched.
+    Waiting,
     /// The headers went upstream.
     Open,
     /// An answer of ours was sent: there must never be a second one.
@@ -38,15 +61,35 @@ enum State {
 }
 
 impl Filter {
-    pub(crate) fn new(serving: Serving, metrics: Option<Rc<Metrics>>) -> Self {
+    pub(crate) fn new(serving: Serving, keeper: Rc<Keeper>, context: u32) -> Self {
         let (active, open) = match serving {
             Serving::Policy(active) => (Some(active), false),
             Serving::Closed => (None, false),
             Serving::Open => (None, true),
         };
-        Self { active, open, metrics, exchange: Exchange::default(), state: State::Held }
+        let (exchange, state, came) = (Exchange::default(), State::Held, Came::default());
+        let stream = Stream { context, keeper, active, open, exchange, state, came };
+        Self { stream: Rc::new(RefCell::new(stream)) }
     }
 
+    /// A callback that finds its stream in use could only be one inside of another, which Envoy does not do.
+    fn stream(&self, callback: impl FnOnce(&mut Stream) -> Action) -> Action {
+        self.stream.try_borrow_mut().map_or(Action::Pause, |mut stream| callback(&mut stream))
+    }
+}
+
+/// A stream that has gone is not judged any more.
+impl Drop for Filter {
+    fn drop(&mut self) {
+        if let Ok(stream) = self.stream.try_borrow()
+            && stream.state == State::Waiting
+        {
+            stream.keeper.forget(stream.context);
+        }
+    }
+}
+
+impl Stream {
     /// Does what the engine said. `fresh` is true in the headers callback.
     fn follow(&mut self, step: Step, fresh: bool) -> Action {
         match step {
@@ -56,6 +99,99 @@ impl Filter {
             Step::Hold if fresh && !self.active.as_ref().is_some_and(|a| a.hold_headers) => self.open(),
             Step::Hold => Action::Pause,
             Step::Refuse(refusal) => self.refuse(&refusal),
+            // The headers are judged elsewhere, and may wait there alone.
+            Step::Wait(_) => self.refuse(&no_policy()),
+        }
+    }
+
+    /// Judges the headers, again if it has waited.
+    fn judge(&mut self, active: &Active) -> Step {
+        let broken = |detail: &str| Step::Refuse(Box::new(Refusal::new(Reason::NoPolicy, detail)));
+        let (Ok(map), Ok(now)) = (host::header_map(Map::Request), host::now()) else {
+            return broken("the proxy gave no headers or no time");
+        };
+        let Some(pairs) = host::pairs(&map) else {
+            return broken("the proxy's header map is malformed");
+        };
+        let Ok(mut engine) = active.engine.try_borrow_mut() else { return broken("no plan is in force") };
+        engine.request_head(
+            &mut self.exchange,
+            &pairs,
+            self.came.nothing,
+            Now::from_nanos(now),
+            &mut Proxy::new(active.signatures),
+            &mut Trace::off(),
+        )
+    }
+
+    /// Judges the headers, and sees to it that what is missing is asked for. `None` says that the stream waits.
+    fn judge_or_wait(&mut self, active: &Rc<Active>, this: &Weak<RefCell<Self>>) -> Option<Step> {
+        let wait = match self.judge(active) {
+            Step::Wait(wait) => wait,
+            step => return Some(step),
+        };
+        let haste = self.wait(active, this, wait).err()?;
+        self.exchange.hurry(haste);
+        Some(self.judge(active))
+    }
+
+    fn wait(&mut self, active: &Rc<Active>, this: &Weak<RefCell<Self>>, wait: Wait) -> Result<(), Haste> {
+        if let Some(metrics) = self.keeper.metrics() {
+            self.keeper.fetching.ask(active, wait.feed, &metrics);
+        }
+        let attempts = |active: &Active| {
+            let engine = active.engine.try_borrow().ok()?;
+            engine.feeds().get(wait.feed).map(|feed| feed.state().attempts)
+        };
+        // The attempt has ended already: the proxy did not send the request.
+        if attempts(active) != Some(wait.attempts) {
+            return Err(Haste::Over);
+        }
+        // Headers that are held back need a flag of Envoy that this setting speaks of.
+        if !active.hold_headers {
+            return Err(Haste::Never);
+        }
+        self.keeper.admit(this, self.context, active, wait)?;
+        self.state = State::Waiting;
+        Ok(())
+    }
+
+    /// The wait is over, or something has come: whatever it is, this time it is decided.
+    pub(crate) fn resume(&mut self) {
+        let Some(active) = self.active.clone().filter(|_| self.state == State::Waiting) else { return };
+        self.state = State::Held;
+        self.exchange.hurry(Haste::Over);
+        let step = match self.judge(&active) {
+            Step::Refuse(refusal) => Step::Refuse(refusal),
+            step => self.judge_what_came(step, &active),
+        };
+        if self.follow(step, false) == Action::Pause {
+            return;
+        }
+        if self.came.trailers && drop_trailers().is_none() {
+            self.refuse(&Refusal::new(Reason::NoPolicy, "the proxy did not drop the trailers"));
+            return;
+        }
+        if let Err(status) = host::continue_request() {
+            let text = format!("bartizan: the proxy did not continue a request (status {})", status.0);
+            host::log(Level::Error, &text);
+            self.refuse(&Refusal::new(Reason::NoPolicy, "the proxy did not continue the request"));
+        }
+    }
+
+    /// Judges what came while it waited: it was buffered, and is one piece.
+    fn judge_what_came(&mut self, step: Step, active: &Active) -> Step {
+        let Came { size, end, trailers, .. } = self.came;
+        if size == 0 && !end && !trailers {
+            return step;
+        }
+        let Ok(engine) = active.engine.try_borrow() else { return Step::Refuse(Box::new(no_policy())) };
+        let bytes = &mut || host::buffer(Buffer::RequestBody, usize::MAX).ok();
+        let (exchange, trace) = (&mut self.exchange, &mut Trace::off());
+        match engine.request_body(exchange, size, end, bytes, trace) {
+            Step::Refuse(refusal) => Step::Refuse(refusal),
+            _ if trailers => engine.request_trailers(exchange, bytes, trace),
+            step => step,
         }
     }
 
@@ -78,7 +214,7 @@ impl Filter {
         }
         self.state = State::Answered;
         let reason = refusal.reason;
-        if let Some(metrics) = &self.metrics {
+        if let Some(metrics) = self.keeper.metrics() {
             metrics.refused(reason);
         }
         if host::logs(Level::Debug) {
@@ -127,54 +263,10 @@ impl Filter {
         drop(engine);
         self.follow(step, false)
     }
-}
 
-impl Context for Filter {}
-
-impl HttpContext for Filter {
-    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let Some(active) = self.active.clone() else { return self.without_policy() };
-        let (Ok(map), Ok(now)) = (host::header_map(Map::Request), host::now()) else {
-            return self.refuse(&Refusal::new(Reason::NoPolicy, "the proxy gave no headers or no time"));
-        };
-        let Some(pairs) = host::pairs(&map) else {
-            return self.refuse(&Refusal::new(Reason::NoPolicy, "the proxy's header map is malformed"));
-        };
-        let Ok(mut engine) = active.engine.try_borrow_mut() else { return self.refuse(&no_policy()) };
-        let mut proxy = Proxy::new(active.signatures);
-        let step = engine.request_head(
-            &mut self.exchange,
-            &pairs,
-            end_of_stream,
-            Now::from_nanos(now),
-            &mut proxy,
-            &mut Trace::off(),
-        );
-        drop(engine);
-        self.follow(step, true)
-    }
-
-    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let size = u64::try_from(size).unwrap_or(u64::MAX);
-        self.more(|engine, exchange, bytes| {
-            engine.request_body(exchange, size, end_of_stream, bytes, &mut Trace::off())
-        })
-    }
-
-    fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        let action =
-            self.more(|engine, exchange, bytes| engine.request_trailers(exchange, bytes, &mut Trace::off()));
-        // Nobody judges trailers, and some servers put them among the headers: an identity header would get
-        // there after the client's copies were removed. A recipient may discard them (RFC 9110, section 6.5.1).
-        if self.state == State::Open && drop_trailers().is_none() {
-            return self.refuse(&Refusal::new(Reason::NoPolicy, "the proxy did not drop the trailers"));
-        }
-        action
-    }
-
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        let Some(active) = self.active.clone() else { return Action::Continue };
-        let Ok(engine) = active.engine.try_borrow() else { return Action::Continue };
+    fn edit_response(&self) {
+        let Some(active) = &self.active else { return };
+        let Ok(engine) = active.engine.try_borrow() else { return };
         engine.response_edits(&self.exchange, &mut |edit| {
             if let Err(status) = make(Map::Response, edit) {
                 host::log(
@@ -182,6 +274,66 @@ impl HttpContext for Filter {
                     &format!("bartizan: a response header was not set (status {})", status.0),
                 );
             }
+        });
+    }
+}
+
+impl Context for Filter {}
+
+impl HttpContext for Filter {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let this = Rc::downgrade(&self.stream);
+        self.stream(|stream| {
+            let Some(active) = stream.active.clone() else { return stream.without_policy() };
+            stream.came.nothing = end_of_stream;
+            match stream.judge_or_wait(&active, &this) {
+                Some(step) => stream.follow(step, true),
+                None => Action::Pause,
+            }
+        })
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let size = u64::try_from(size).unwrap_or(u64::MAX);
+        self.stream(|stream| {
+            if stream.state == State::Waiting {
+                // As while a body is held, the size is that of all that has come so far.
+                (stream.came.size, stream.came.end) = (size, end_of_stream);
+                return Action::Pause;
+            }
+            stream.more(|engine, exchange, bytes| {
+                engine.request_body(exchange, size, end_of_stream, bytes, &mut Trace::off())
+            })
+        })
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.stream(|stream| {
+            if stream.state == State::Waiting {
+                stream.came.trailers = true;
+                return Action::Pause;
+            }
+            let action = stream
+                .more(|engine, exchange, bytes| engine.request_trailers(exchange, bytes, &mut Trace::off()));
+            // Nobody judges trailers, and some servers put them among the headers: an identity header would get
+            // there after the client's copies were removed. A recipient may discard them (RFC 9110, section 6.5.1).
+            if stream.state == State::Open && drop_trailers().is_none() {
+                return stream.refuse(&Refusal::new(Reason::NoPolicy, "the proxy did not drop the trailers"));
+            }
+            action
+        })
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        // A response is never kept back.
+        let _ = self.stream(|stream| {
+            // The proxy has answered by itself while the stream waited, as when a body is too large.
+            if stream.state == State::Waiting {
+                stream.state = State::Answered;
+                stream.keeper.forget(stream.context);
+            }
+            stream.edit_response();
+            Action::Continue
         });
         Action::Continue
     }

@@ -1,8 +1,8 @@
 //! Bartizan inside Envoy: the glue between the proxy-wasm ABI and `bartizan-engine`.
 //!
 //! There is no policy logic here. `host.rs` is the only file that calls the proxy; `configure.rs` turns a plugin
-//! configuration into an engine; `following.rs` lets others take its place; `root.rs` has the callbacks of both; `http.rs`
-//! drives one request through an engine.
+//! configuration into an engine; `following.rs` lets others take its place; `fetching.rs` fetches what they need; `root.rs` has
+//! the callbacks of all three; `http.rs` drives one request through an engine, and `waiting.rs` keeps those that wait.
 //!
 //! The crate has no meaning outside wasm, so natively it is empty: a workspace can build, check and
 //! document everything in one command.
@@ -15,6 +15,7 @@
 mod allocator;
 mod config;
 mod configure;
+mod fetching;
 mod following;
 mod host;
 mod http;
@@ -23,6 +24,7 @@ mod proxy;
 mod root;
 mod self_test;
 mod signature;
+mod waiting;
 
 #[global_allocator]
 static POOL: allocator::Pool = allocator::Pool::new();

@@ -8,11 +8,13 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use crate::configure::{Problem, configure};
-use crate::following::{Following, Serving, TICK};
+use crate::fetching::Fetching;
+use crate::following::{Following, Serving};
 use crate::host::{self, Level};
 use crate::http::Filter;
 use crate::metrics::Metrics;
 use crate::signature::Signatures;
+use crate::waiting::Keeper;
 
 /// Everything that requests of one worker share.
 pub(crate) struct Active {
@@ -31,6 +33,7 @@ struct Inner {
     serving: Serving,
     metrics: Option<Rc<Metrics>>,
     following: Option<Following>,
+    keeper: Rc<Keeper>,
 }
 
 thread_local! {
@@ -42,7 +45,8 @@ thread_local! {
 
 impl Root {
     pub(crate) fn new(id: u32) -> Self {
-        let inner = Inner { serving: Serving::Closed, metrics: None, following: None };
+        let inner =
+            Inner { serving: Serving::Closed, metrics: None, following: None, keeper: Keeper::new(id) };
         let inner = Rc::new(RefCell::new(inner));
         ROOTS.with(|roots| {
             if let Ok(mut roots) = roots.try_borrow_mut() {
@@ -56,8 +60,8 @@ impl Root {
 impl Drop for Root {
     fn drop(&mut self) {
         // Envoy keeps the timer of a root context that is gone.
-        if self.inner.try_borrow().is_ok_and(|inner| inner.following.is_some()) {
-            let _ = host::set_tick_period(0);
+        if let Ok(inner) = self.inner.try_borrow() {
+            let _ = inner.keeper.look(false, false);
         }
         let id = self.id;
         let _ = ROOTS.try_with(|roots| {
@@ -81,7 +85,12 @@ pub(crate) fn answered(id: u32, token: u32, whole: bool, size: usize) {
     });
     let Some(inner) = inner else { return };
     let Ok(mut inner) = inner.try_borrow_mut() else { return };
-    if let Some(following) = &mut inner.following {
+    let (keeper, metrics) = (inner.keeper.clone(), inner.metrics.clone());
+    if metrics.is_some_and(|metrics| keeper.fetching.answered(token, whole, size, &metrics)) {
+        // Streams that go on call back into this root context only when this callback has returned.
+        drop(inner);
+        keeper.resume();
+    } else if let Some(following) = &mut inner.following {
         following.answered(token, whole, size);
         inner.serve();
     }
@@ -93,6 +102,49 @@ impl Inner {
         if let Some(following) = &self.following {
             self.serving = following.serving();
         }
+        if self.fetches()
+            && let Some(metrics) = &self.metrics
+        {
+            metrics.define_feeds();
+        }
+    }
+
+    /// Whether the policy in force has anything to fetch.
+    fn fetches(&self) -> bool {
+        match &self.serving {
+            Serving::Policy(active) => {
+                active.engine.try_borrow().is_ok_and(|engine| !engine.feeds().is_empty())
+            }
+            Serving::Closed | Serving::Open => false,
+        }
+    }
+
+    /// Begins or ends looking for news, whatever they are about.
+    fn look(&self) {
+        if let Err(status) = self.keeper.look(self.following.is_some() || self.fetches(), self.fetches()) {
+            let text = format!(
+                "bartizan: the proxy gives no ticks (status {}); this worker does not follow or fetch until there is another plugin configuration",
+                status.0
+            );
+            host::log(Level::Error, &text);
+        }
+    }
+
+    /// What the policies need that are in force, or for which somebody waits.
+    fn fetch(&self, shows: bool) {
+        let Some(metrics) = &self.metrics else { return };
+        let mut all = self.keeper.awaited();
+        if let Serving::Policy(active) = &self.serving {
+            if !all.iter().any(|other| Rc::ptr_eq(other, active)) {
+                all.push(active.clone());
+            }
+            if shows && self.fetches() {
+                Fetching::show(active, metrics);
+            }
+        }
+        for active in &all {
+            self.keeper.fetching.tick(active, metrics);
+        }
     }
 }
 
@@ -103,6 +155,7 @@ impl RootContext for Root {
         let Ok(mut inner) = self.inner.try_borrow_mut() else { return true };
         let metrics = Metrics::of_vm();
         inner.metrics = Some(metrics.clone());
+        inner.keeper.use_metrics(metrics.clone());
         let first = is_first();
         match configure(size, &metrics) {
             Ok(configured) => {
@@ -117,28 +170,19 @@ impl RootContext for Root {
                         &format!("bartizan: the bundle in the plugin configuration is not in force: {note}"),
                     );
                 }
-                let followed = inner.following.is_some();
                 inner.serving =
                     configured.active.map_or(Serving::Closed, |(active, _)| Serving::Policy(active));
                 inner.following = configured.following;
                 if let Some(following) = &mut inner.following {
                     following.resume();
-                    let has_source = following.has_source();
-                    inner.serve();
-                    // One that only watches the time leaves the gauges to one that follows.
-                    if has_source || SHOWN.get().is_none() {
-                        SHOWN.set(Some(self.id));
-                    }
-                    if let Err(status) = host::set_tick_period(TICK) {
-                        let text = format!(
-                            "bartizan: the proxy gives no ticks (status {}); this worker does not follow until there is another plugin configuration",
-                            status.0
-                        );
-                        host::log(Level::Error, &text);
-                    }
-                } else if followed {
-                    let _ = host::set_tick_period(0);
                 }
+                inner.serve();
+                // One that only watches the time leaves the gauges to one that follows or fetches.
+                let is_shown = inner.following.as_ref().is_some_and(Following::has_source) || inner.fetches();
+                if is_shown || (inner.following.is_some() && SHOWN.get().is_none()) {
+                    SHOWN.set(Some(self.id));
+                }
+                inner.look();
                 true
             }
             // Whatever was in force stays in force; Envoy refuses the configuration.
@@ -154,6 +198,7 @@ impl RootContext for Root {
                 host::log(Level::Error, &text);
                 inner.serving = Serving::Closed;
                 inner.following = None;
+                inner.look();
                 true
             }
         }
@@ -161,20 +206,26 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let Ok(mut inner) = self.inner.try_borrow_mut() else { return };
+        let shown = SHOWN.get().unwrap_or(self.id);
+        SHOWN.set(Some(shown));
+        let shows = shown == self.id;
         if let Some(following) = &mut inner.following {
-            let shown = SHOWN.get().unwrap_or(self.id);
-            SHOWN.set(Some(shown));
-            following.tick(shown == self.id);
+            following.tick(shows);
             inner.serve();
+            inner.look();
         }
+        inner.fetch(shows);
+        let keeper = inner.keeper.clone();
+        drop(inner);
+        keeper.resume();
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        let (serving, metrics) = match self.inner.try_borrow() {
-            Ok(inner) => (inner.serving.clone(), inner.metrics.clone()),
-            Err(_) => (Serving::Closed, None),
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        let (serving, keeper) = match self.inner.try_borrow() {
+            Ok(inner) => (inner.serving.clone(), inner.keeper.clone()),
+            Err(_) => (Serving::Closed, Keeper::new(self.id)),
         };
-        Some(Box::new(Filter::new(serving, metrics)))
+        Some(Box::new(Filter::new(serving, keeper, context)))
     }
 
     fn get_type(&self) -> Option<ContextType> {

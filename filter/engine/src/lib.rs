@@ -11,6 +11,7 @@ pub mod authorization;
 mod bytes;
 pub mod delivery;
 pub mod envelope;
+pub mod feeds;
 pub mod headers;
 pub mod host;
 pub mod intake;

@@ -11,17 +11,19 @@
 //! The host drives an [`Exchange`] through [`Engine::request_head`], and [`Engine::request_body`] for as long
 //! as the step says so, and asks [`Engine::response_edits`] what to change on whatever answer goes out.
 
+mod feeding;
 mod route;
 
-use crate::authentication::{Authenticator, Identity, Known, TokenRemoval};
+use crate::authentication::{Authenticator, Identity, Known, TokenRemoval, fetchers};
 use crate::authorization::{Authorization, Authorized};
+use crate::feeds::Fetcher;
 use crate::headers::{Aliases, Edit, HeaderEdits, OTHER_HOSTS, OTHER_PATHS};
 use crate::host::{Host, Now};
 use crate::intake::plan::IntakePlan;
 use crate::intake::request::{Headers, Request};
 use crate::intake::routes::{Found, Routes};
 use crate::intake::{Admission, admit};
-use crate::limits::{Ledger, Limits, Principal, Told};
+use crate::limits::{AddressCharged, Ledger, Limits, Principal, Told};
 use crate::network::Network;
 use crate::plan::{Plan, PlanError, RoutePlan};
 use crate::reason::Reason;
@@ -30,6 +32,9 @@ use crate::trace::{Finding, Trace};
 use crate::validation::body::{BodyDuty, Validator};
 use crate::validation::inspect::inspect_request;
 use crate::validation::plan::InspectionPlan;
+pub use feeding::{Haste, Missing, Wait};
+
+use feeding::{Halt, with_content};
 use route::{Route, check_combination, check_route, parameters};
 
 /// A room of the pipeline, in the order a request meets them.
@@ -75,6 +80,8 @@ pub enum Step {
     Continue,
     /// Keep headers and body back, and call [`Engine::request_body`] with what is there as it grows.
     Hold,
+    /// Keep headers and body back, and judge the same headers again later.
+    Wait(Wait),
     /// Answer with this; nothing may reach upstream.
     Refuse(Box<Refusal>),
 }
@@ -84,6 +91,10 @@ pub enum Step {
 pub struct Exchange {
     route: Option<usize>,
     known: Option<Known>,
+    /// The address has paid: a request that is judged again pays once.
+    charged: Option<AddressCharged>,
+    /// Why it does not wait, if it does not.
+    haste: Option<Haste>,
     told: Told,
     edits: Vec<Edit>,
     duty: Duty,
@@ -143,6 +154,7 @@ pub struct Engine {
     network: Network,
     limits: Limits,
     authenticator: Authenticator,
+    feeds: Vec<Fetcher>,
     authorization: Authorization,
     validator: Validator,
     inspections: Vec<InspectionPlan>,
@@ -199,6 +211,7 @@ impl Engine {
             network: Network::load(&plan.network, surroundings.peer_appended)?,
             limits,
             authenticator,
+            feeds: fetchers(&plan.authentication.feeds)?,
             authorization,
             validator,
             inspections: plan.validation.inspections,
@@ -219,8 +232,8 @@ impl Engine {
         self.revision
     }
 
-    /// Judges a request by its headers. `headers` has the pseudo-headers too; `end_of_stream` says that no
-    /// body and no trailers follow.
+    /// Judges a request by its headers, or judges them again if it had to wait. `headers` has the pseudo-headers too;
+    /// `end_of_stream` says that no body and no trailers follow.
     pub fn request_head(
         &mut self,
         exchange: &mut Exchange,
@@ -236,7 +249,8 @@ impl Engine {
                 exchange.duty = Duty::Body(duty, 0);
                 step
             }
-            Err(refusal) => refuse(exchange, refusal),
+            Err(Halt::Wait(wait)) => Step::Wait(wait),
+            Err(Halt::Refuse(refusal)) => refuse(exchange, refusal),
         }
     }
 
@@ -249,7 +263,7 @@ impl Engine {
         now: Now,
         host: &mut dyn Host,
         trace: &mut Trace,
-    ) -> Result<BodyDuty, Refusal> {
+    ) -> Result<BodyDuty, Halt> {
         let Admission { request, new_path, new_authority } = admit(&self.intake, headers)?;
         let found = self.routes.find(request.method(), request.host(), request.path());
         trace.note(Room::Intake, "", || {
@@ -273,16 +287,36 @@ impl Engine {
             || format!("the route is `{}`", plan.id),
         );
 
-        let charged = self.limits.charge_address(
-            &placed,
-            &plan.limits,
-            Ledger { now, host, told: &mut exchange.told, trace },
-        )?;
+        let charged = match exchange.charged.take() {
+            Some(charged) => charged,
+            None => self.limits.charge_address(
+                &placed,
+                &plan.limits,
+                Ledger { now, host, told: &mut exchange.told, trace },
+            )?,
+        };
 
         exchange.known = match plan.authentication {
             None => None,
             Some(combination) => {
-                self.authenticator.authenticate(combination, &request, &charged, now, host, trace)?
+                let mut ask = |authenticator: &mut Authenticator, host: &mut dyn Host| {
+                    authenticator.authenticate(combination, &request, &charged, now, host, trace)
+                };
+                let known = with_content(
+                    &mut self.feeds,
+                    &mut self.authenticator,
+                    host,
+                    now,
+                    exchange.haste,
+                    &mut ask,
+                );
+                match known {
+                    Err(Halt::Wait(wait)) => {
+                        exchange.charged = Some(charged);
+                        return Err(Halt::Wait(wait));
+                    }
+                    known => known?,
+                }
             }
         };
         let known = exchange.known.as_ref();

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::host::testing::TestHost;
 
-const NOW: Now = Now::from_secs(1_800_000_000);
+pub(super) const NOW: Now = Now::from_secs(1_800_000_000);
 
-fn plan() -> Value {
+pub(super) fn plan() -> Value {
     let key = "k".repeat(43);
     let jwt = json!({
         "name": "corp", "at": "bundle.yaml:1", "issuer": "https://issuer.example/", "audiences": [],
@@ -51,7 +51,7 @@ fn plan() -> Value {
     })
 }
 
-fn load(plan: &Value) -> Result<Engine, PlanError> {
+pub(super) fn load(plan: &Value) -> Result<Engine, PlanError> {
     let plan = Plan::parse(plan.to_string().as_bytes())?;
     Engine::load(plan, &Surroundings { secret: &|_| None, seed: [1, 2], peer_appended: false })
 }
@@ -85,7 +85,7 @@ impl Visit {
 fn reason(step: &Step) -> Option<&'static str> {
     match step {
         Step::Refuse(refusal) => Some(refusal.reason.code()),
-        Step::Continue | Step::Hold => None,
+        Step::Continue | Step::Hold | Step::Wait(_) => None,
     }
 }
 

@@ -55,6 +55,12 @@ impl Duration {
         Self { ms }
     }
 
+    /// A duration of so many seconds.
+    #[must_use]
+    pub const fn seconds(seconds: u32) -> Self {
+        Self { ms: seconds as u64 * 1000 }
+    }
+
     /// The duration in milliseconds.
     #[must_use]
     pub const fn millis(self) -> u64 {

@@ -12,6 +12,7 @@ pub mod artifacts;
 pub mod delivery;
 pub mod disconnects;
 pub mod faults;
+pub mod keys;
 pub mod kinds;
 pub mod large;
 pub mod load;

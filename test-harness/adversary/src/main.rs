@@ -9,8 +9,8 @@ use bartizan_adversary::faults::{self, Setup};
 use bartizan_adversary::kinds::Kind;
 use bartizan_adversary::races::{self, Races};
 use bartizan_adversary::{
-    artifacts, delivery, disconnects, kinds, large, load, memory, module, policy, reloads, start, traps,
-    updates,
+    artifacts, delivery, disconnects, keys, kinds, large, load, memory, module, policy, reloads, start,
+    traps, updates,
 };
 use bartizan_host::{Module, Status};
 use clap::{Parser, Subcommand};
@@ -53,6 +53,8 @@ enum Command {
     Artifacts,
     /// Bundles that are followed: bad answers, spoilt shared data, failing host calls, workers that vanish.
     Delivery,
+    /// Keys that are fetched: rotation, outages, floods, bad answers, and requests that wait.
+    Keys,
     /// Policies with a thousand routes and with ten thousand: time and size.
     Large,
     /// Clients and upstreams go away between any two frames.
@@ -130,6 +132,7 @@ fn execute(command: Command) -> Result<()> {
         Command::Updates => update(&module, &Status::ALL),
         Command::Artifacts => sign(&module),
         Command::Delivery => deliver(&module),
+        Command::Keys => fetch(&module),
         Command::Disconnects { streams } => disconnect(&module, streams),
         Command::Reloads { updates, seed } => {
             reload(&module, usize::try_from(updates)?, seed)?;
@@ -147,6 +150,7 @@ fn execute(command: Command) -> Result<()> {
             update(&module, &[Status::NotFound, Status::InternalFailure])?;
             sign(&module)?;
             deliver(&module)?;
+            fetch(&module)?;
             disconnect(&module, 10_000)?;
             reload(&module, 1_000, 1)?;
             trap(&module, 20)?;
@@ -161,6 +165,7 @@ fn execute(command: Command) -> Result<()> {
             update(&module, &Status::ALL)?;
             sign(&module)?;
             deliver(&module)?;
+            fetch(&module)?;
             disconnect(&module, 20_000)?;
             reload(&module, 2_000, 1)?;
             trap(&module, 100)?;
@@ -190,6 +195,12 @@ fn sign(module: &Module) -> Result<()> {
 fn deliver(module: &Module) -> Result<()> {
     let started = Instant::now();
     println!("{}, in {}", delivery::run(module)?.line(), since(started));
+    Ok(())
+}
+
+fn fetch(module: &Module) -> Result<()> {
+    let started = Instant::now();
+    println!("{}, in {}", keys::run(module)?.line(), since(started));
     Ok(())
 }
 

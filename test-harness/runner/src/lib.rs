@@ -19,6 +19,7 @@ pub mod lint;
 pub mod mint;
 pub mod native;
 pub mod patch;
+pub mod remote;
 pub mod session;
 pub mod simulated;
 pub mod suite;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bartizan_engine::headers::Edit;
 use bartizan_engine::host::Now;
 use bartizan_engine::host::testing::TestHost;
-use bartizan_engine::pipeline::{Engine, Exchange, Step, Surroundings};
+use bartizan_engine::pipeline::{Engine, Exchange, Haste, Step, Surroundings};
 use bartizan_engine::plan::{Plan, PlanError};
 use bartizan_engine::refusal::Refusal;
 use bartizan_engine::trace::{Consideration, Trace};
@@ -21,6 +21,8 @@ use crate::expand::{Run, Target};
 use crate::format::Http;
 use crate::mint::Mint;
 use crate::patch::Secrets;
+use crate::remote::{Servers, TICK_MS};
+use crate::suite::Prepared;
 use crate::wire::{Lines, Observed, Seen, Wire};
 
 /// When runs begin whose clock moves only when told: a moment that every test agrees on, 2026-11-20T00:00:00Z.
@@ -33,6 +35,17 @@ pub struct Native {
     host: TestHost,
     now_ns: u64,
     traced: Traced,
+    /// The servers that are asked, and with what each case begins anew.
+    servers: Servers,
+    anew: Option<Box<Anew>>,
+}
+
+/// What a proxy is made of that has fetched nothing.
+#[derive(Debug)]
+struct Anew {
+    plan: Plan,
+    secrets: Secrets,
+    servers: Servers,
 }
 
 impl Native {
@@ -41,11 +54,29 @@ impl Native {
     /// # Errors
     /// If the engine does not take it.
     pub fn new(plan: Plan, secrets: &Secrets) -> Result<Self, PlanError> {
-        let secret = |name: &str| secrets.get(name).map(|value| value.clone().into_bytes());
-        let engine =
-            Engine::load(plan, &Surroundings { secret: &secret, seed: [1, 2], peer_appended: false })?;
+        let engine = load(plan, secrets)?;
         let now_ns = EPOCH_S.saturating_mul(1_000_000_000);
-        Ok(Self { engine, host: TestHost::default(), now_ns, traced: Traced::default() })
+        let (host, traced, servers) = (TestHost::default(), Traced::default(), Servers::default());
+        Ok(Self { engine, host, now_ns, traced, servers, anew: None })
+    }
+
+    /// Loads what a suite was prepared to be.
+    ///
+    /// # Errors
+    /// If the engine does not take it.
+    pub fn of(prepared: &Prepared) -> Result<Self, PlanError> {
+        let Prepared { plan, secrets, servers, .. } = prepared.clone();
+        let mut native = Self::new(plan.clone(), &secrets)?;
+        if !servers.is_empty() {
+            native.servers = servers.clone();
+            native.anew = Some(Box::new(Anew { plan, secrets, servers }));
+        }
+        Ok(native)
+    }
+
+    /// What the filter does at a tick.
+    fn tick(&mut self) {
+        self.servers.tick(&mut self.engine, &mut self.host, Now::from_nanos(self.now_ns));
     }
 
     /// What was considered for the last request.
@@ -69,6 +100,11 @@ impl Native {
         let ends = wire.trailers.is_empty() && (wire.body.is_none() || (empty && !wire.chunked));
         let now = Now::from_nanos(self.now_ns);
         let mut step = self.engine.request_head(exchange, &pairs, ends, now, &mut self.host, trace);
+        if matches!(step, Step::Wait(_)) {
+            self.tick();
+            exchange.hurry(Haste::Over);
+            step = self.engine.request_head(exchange, &pairs, ends, now, &mut self.host, trace);
+        }
         let mut edits = Vec::new();
         let mut held: Vec<u8> = Vec::new();
         let last = pieces.len().saturating_sub(1);
@@ -77,6 +113,7 @@ impl Native {
                 let end = index == last && wire.trailers.is_empty();
                 match step {
                     Step::Refuse(refusal) => return Err(NotSent::Refused(refusal)),
+                    Step::Wait(_) => return Err(NotSent::Hangs),
                     Step::Continue => {
                         edits.append(&mut exchange.take_edits());
                         let mut gone = || None;
@@ -101,7 +138,7 @@ impl Native {
                 edits.append(&mut exchange.take_edits());
                 Ok(edits)
             }
-            Step::Hold => Err(NotSent::Hangs),
+            Step::Hold | Step::Wait(_) => Err(NotSent::Hangs),
         }
     }
 }
@@ -113,6 +150,12 @@ impl Driver for Native {
 
     fn fresh(&mut self) -> Result<(), Broken> {
         self.host = TestHost::default();
+        if let Some(anew) = &self.anew {
+            let loaded = load(anew.plan.clone(), &anew.secrets);
+            self.engine =
+                loaded.map_err(|error| Broken(format!("the engine does not take the plan: {error}")))?;
+            self.servers = anew.servers.clone();
+        }
         Ok(())
     }
 
@@ -121,7 +164,15 @@ impl Driver for Native {
     }
 
     fn wait(&mut self, time: Duration) {
-        self.now_ns = self.now_ns.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        const TICK_NS: u64 = TICK_MS * 1_000_000;
+        let until = self.now_ns.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        if self.anew.is_some() {
+            while self.now_ns.saturating_add(TICK_NS) <= until {
+                self.now_ns = self.now_ns.saturating_add(TICK_NS);
+                self.tick();
+            }
+        }
+        self.now_ns = until;
     }
 
     fn send(&mut self, wire: &Wire) -> Result<Observed, Broken> {
@@ -156,6 +207,11 @@ impl Driver for Native {
         let detail = refusal.map(|refusal| refusal.detail.clone());
         Ok(Observed { status, headers, body, upstream, reason, detail, ..Observed::default() })
     }
+}
+
+fn load(plan: Plan, secrets: &Secrets) -> Result<Engine, PlanError> {
+    let secret = |name: &str| secrets.get(name).map(|value| value.clone().into_bytes());
+    Engine::load(plan, &Surroundings { secret: &secret, seed: [1, 2], peer_appended: false })
 }
 
 /// Why upstream does not get a request.
@@ -201,7 +257,7 @@ pub fn trace(
     mint: &Mint,
 ) -> Result<Vec<Traced>, String> {
     native.now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-    native.host = TestHost::default();
+    native.fresh().map_err(|broken| broken.0)?;
     let mut traced = Vec::new();
     for step in &run.steps {
         native.wait(step.wait);

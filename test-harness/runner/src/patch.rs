@@ -31,6 +31,12 @@ pub fn use_test_keys(plan: &mut Plan) -> Result<Secrets, String> {
             KeySource::Secret { env } => {
                 secrets.insert(env.clone(), secret(slot));
             }
+            // Nobody fetches anything for a test of what is behind it; cases that are about fetching say `remote`.
+            KeySource::Remote { .. } => {
+                let names: Vec<_> =
+                    issuer.algorithms.iter().map(|&algorithm| KeyName { algorithm, slot }).collect();
+                issuer.keys = KeySource::Jwks(jwks(&names)?);
+            }
             // The mint cannot open it, and has a secret of its own to give.
             KeySource::Sealed { key_env, .. } => {
                 // One key may open the secrets of several issuers.
@@ -49,7 +55,7 @@ pub fn secrets(plan: &Plan) -> Secrets {
     let issuers = plan.authentication.jwt.iter().enumerate();
     let of_issuers = issuers.filter_map(|(index, issuer)| match &issuer.keys {
         KeySource::Secret { env } => Some((env.clone(), secret(Slot::of_issuer(index)))),
-        KeySource::Jwks(_) | KeySource::Sealed { .. } => None,
+        KeySource::Jwks(_) | KeySource::Sealed { .. } | KeySource::Remote { .. } => None,
     });
     peppers(plan).into_iter().chain(of_issuers).collect()
 }

@@ -305,8 +305,7 @@ impl Session<'_> {
 }
 
 fn engine(prepared: &Prepared) -> Result<Native, String> {
-    Native::new(prepared.plan.clone(), &prepared.secrets)
-        .map_err(|error| format!("the engine does not take the plan: {error}"))
+    Native::of(prepared).map_err(|error| format!("the engine does not take the plan: {error}"))
 }
 
 /// What the engine considers natively for a run that began at this moment. Nothing, if it cannot.

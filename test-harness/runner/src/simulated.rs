@@ -7,8 +7,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bartizan_host::clusters::{self, Call};
+use bartizan_host::headers::{HeaderKind, HeaderMap};
 use bartizan_host::properties::{Attributes, Connection, ConnectionState};
 use bartizan_host::{
     Answer, FailurePolicy, LogLevel, LogLine, Module, Outcome, Protocol, Proxy, Request, Response, Worker,
@@ -20,6 +23,7 @@ use crate::edge;
 use crate::expand::Target;
 use crate::format::{Http, WORKERS};
 use crate::native::EPOCH_S;
+use crate::remote::{Answered, Servers};
 use crate::suite::Prepared;
 use crate::wire::{Inside, Observed, Wire};
 
@@ -71,6 +75,7 @@ pub struct Simulated {
     broken: bool,
     /// What was logged between two requests.
     between: Vec<LogLine>,
+    servers: Servers,
 }
 
 impl Simulated {
@@ -98,7 +103,26 @@ impl Simulated {
             .clone()
             .start()
             .map_err(|refused| said("the policy is not taken", &refused.to_string()))?;
-        Ok(Self { builder, proxy, settings, sent: 0, broken: false, between: Vec::new() })
+        let servers = prepared.servers.clone();
+        let started = Self { builder, proxy, settings, sent: 0, broken: false, between: Vec::new(), servers };
+        started.serve();
+        Ok(started)
+    }
+
+    /// Puts the servers of the suite behind their clusters.
+    fn serve(&self) {
+        let servers = Arc::new(Mutex::new(self.servers.clone()));
+        for cluster in self.servers.clusters() {
+            let (servers, name) = (servers.clone(), cluster.to_owned());
+            self.proxy.clusters().add(cluster, move |call: &Call| {
+                let path = call.headers.get(":path").map(String::from_utf8_lossy).unwrap_or_default();
+                let answered = servers.lock().unwrap_or_else(PoisonError::into_inner).ask(&name, &path);
+                let Some(Answered { headers, body }) = answered else { return clusters::Answer::never() };
+                let headers = HeaderMap::from_pairs(HeaderKind::Response, headers);
+                let response = clusters::Step::Response { headers, body, trailers: None };
+                clusters::Answer::step(response)
+            });
+        }
     }
 
     fn observe(&self, wire: &Wire, answer: &Answer) -> Observed {
@@ -137,7 +161,11 @@ impl Simulated {
             let by = count.saturating_sub(before.get(&name).copied().unwrap_or(0));
             (by > 0).then_some((name, by))
         });
+        // A suite with bad servers has lines about them at any time; what they say is held to in the adversary's scenes.
+        let about_servers =
+            |line: &LogLine| !self.servers.is_empty() && line.message.contains(" cannot be fetched: ");
         let lines = std::mem::take(&mut self.between).into_iter().chain(self.proxy.take_log());
+        let lines = lines.filter(|line| !about_servers(line));
         Inside {
             counters: grown.collect(),
             log: lines.map(|line| (line.level >= LogLevel::Warn, line.message)).collect(),
@@ -151,12 +179,13 @@ impl Driver for Simulated {
     }
 
     fn fresh(&mut self) -> Result<(), Broken> {
-        if self.broken {
+        if self.broken || !self.servers.is_empty() {
             let now = self.proxy.now();
             let started = self.builder.clone().now(now).start();
             self.proxy =
                 started.map_err(|refused| Broken(said("the policy is not taken", &refused.to_string())))?;
             self.broken = false;
+            self.serve();
         }
         self.sent = 0;
         // What workers know of budgets lies in shared data, and there alone.

@@ -5,16 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bartizan_compiler::{BUNDLE_FILE, compile_dir, compile_files};
+use bartizan_engine::authentication::plan::KeySource;
 use bartizan_engine::plan::Plan;
 use serde_json::{Map, Value};
 
 use crate::expand::{self, Run};
 use crate::find::{SUFFIX, find, misnamed, plain, unreadable};
-use crate::format::{self, BundleSource, CaseError, FileText, InlineBundle, Keys, Suite};
+use crate::format::{
+    self, BundleSource, CaseError, FileText, InlineBundle, Keys, Only, Place, Places, Suite,
+};
 use crate::lint;
 use crate::mint::Mint;
-use crate::mint::keys::KeyName;
 use crate::patch::{self, Secrets};
+use crate::remote::{self, Servers};
 
 /// The host that requests name unless they say otherwise.
 const HOST: &str = "api.example.com";
@@ -58,6 +61,8 @@ pub struct Prepared {
     pub secrets: Secrets,
     /// Makes the tokens.
     pub mint: Mint,
+    /// The servers that the filter asks by itself.
+    pub servers: Servers,
 }
 
 impl Loaded {
@@ -79,13 +84,20 @@ impl Loaded {
                 compiled.render(false).trim_end()
             ));
         };
+        let servers = Servers::new(&self.suite.remote)?;
+        let fetched: Vec<_> = plan.authentication.jwt.iter().map(|jwt| jwt.keys.clone()).collect();
         let mut secrets = match self.suite.keys {
             Keys::Test => patch::use_test_keys(&mut plan)?,
             Keys::Bundle => patch::secrets(&plan),
         };
+        for (jwt, keys) in plan.authentication.jwt.iter_mut().zip(fetched) {
+            if !servers.is_empty() && matches!(keys, KeySource::Remote { .. }) {
+                jwt.keys = keys;
+            }
+        }
         secrets.extend(self.suite.environment.clone());
         let mint = Mint::for_plan(&plan);
-        Ok(Prepared { plan, secrets, mint })
+        Ok(Prepared { plan, secrets, mint, servers })
     }
 }
 
@@ -109,21 +121,7 @@ fn files(bundle: &InlineBundle) -> Result<BTreeMap<String, Vec<u8>>, String> {
     for (path, file) in &bundle.files {
         let text = match file {
             FileText::Text(text) => text.clone(),
-            FileText::Jwks(set) => {
-                let mut keys = Vec::new();
-                for entry in &set.jwks {
-                    let mut jwk = KeyName::parse(&entry.key)?.jwk()?;
-                    for (member, value) in &entry.with {
-                        if value.is_null() {
-                            jwk.remove(member);
-                        } else {
-                            jwk.insert(member.clone(), value.clone());
-                        }
-                    }
-                    keys.push(Value::Object(jwk));
-                }
-                serde_json::json!({ "keys": keys }).to_string()
-            }
+            FileText::Jwks(set) => remote::jwks(&set.jwks)?,
         };
         files.insert(path.clone(), text.into_bytes());
     }
@@ -195,6 +193,9 @@ pub fn parse(text: &str, file: &str) -> Result<(Suite, Vec<Run>), Vec<CaseError>
             Err(error) => errors.push(CaseError::new(at(&case.name, 0), error.problem)),
         }
     }
+    if !suite.remote.is_empty() {
+        runs.iter_mut().for_each(only_without_network);
+    }
     if errors.is_empty() {
         let wrong = lint::wrong(&runs).into_iter();
         errors.extend(wrong.map(|(case, problem)| CaseError::new(at(case, 0), problem)));
@@ -206,6 +207,16 @@ pub fn parse(text: &str, file: &str) -> Result<(Suite, Vec<Run>), Vec<CaseError>
         errors.push(CaseError::new(file, "has no cases; write some under `cases:`"));
     }
     if errors.is_empty() { Ok((suite, runs)) } else { Err(errors) }
+}
+
+/// In a real Envoy nobody answers for the servers of a suite.
+fn only_without_network(run: &mut Run) {
+    let only = run.only.get_or_insert_with(|| Only {
+        run: None,
+        http: None,
+        because: "the answers of `remote` are given natively and simulated alone".to_owned(),
+    });
+    only.run.get_or_insert_with(|| Places::of(&[Place::Native, Place::Simulated]));
 }
 
 #[cfg(test)]

@@ -119,6 +119,15 @@ impl TokenCache {
         }
     }
 
+    /// Takes away the tokens of some identities.
+    pub(super) fn forget(&mut self, which: impl Fn(&Identity) -> bool) {
+        for slot in &mut self.slots {
+            if let Some(entry) = slot.take_if(|entry| which(&entry.identity)) {
+                self.bytes = self.bytes.saturating_sub(entry.cost);
+            }
+        }
+    }
+
     /// Moves the hand by one slot, and evicts what it finds there unless it was used.
     fn sweep(&mut self) {
         self.hand = (self.hand + 1) % TOKENS;

@@ -58,6 +58,11 @@ pub enum TokenError {
     WrongPlace,
     /// The route does not take tokens of this issuer.
     NotOnThisRoute,
+    /// The keys of the issuer are fetched, and have never come.
+    KeysMissing {
+        /// The issuer's name in the policy.
+        issuer: String,
+    },
     /// No key of the issuer has this `kid` for this algorithm.
     KeyUnknown {
         /// The name, escaped and cut; `None` if the token names no key.
@@ -99,6 +104,7 @@ impl fmt::Display for TokenError {
             Self::IssuerUnknown { iss } => write!(f, "no issuer of the policy is `{iss}`"),
             Self::WrongPlace => f.write_str("tokens of this issuer are not taken from where it was"),
             Self::NotOnThisRoute => f.write_str("the route does not take tokens of this issuer"),
+            Self::KeysMissing { issuer } => write!(f, "the keys of `{issuer}` could not be fetched so far"),
             Self::KeyUnknown { kid: Some(kid) } => {
                 write!(f, "the issuer has no key `{kid}` for the token's algorithm")
             }

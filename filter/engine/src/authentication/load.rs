@@ -5,9 +5,11 @@ use serde_json::Value;
 
 use super::claims::ClaimPath;
 use super::keys::KeySet;
-use super::plan::{JwtPlan, KeySource};
+use super::plan::{AuthenticationPlan, JwtPlan, KeySource};
+use super::remote::{self, Keys};
 use super::sealed::Sealed;
 use super::sources::is_lower_case_token;
+use crate::feeds::plan::ContentKind;
 use crate::plan::PlanError;
 
 /// Clock skew beyond this is a broken clock.
@@ -137,11 +139,12 @@ pub(super) fn variable(
 
 /// The keys of an issuer.
 pub(super) fn keys(
+    plan: &AuthenticationPlan,
     jwt: &JwtPlan,
     bundle: &str,
     place: &str,
     secret: &dyn Fn(&str) -> Option<Vec<u8>>,
-) -> Result<KeySet, PlanError> {
+) -> Result<Keys, PlanError> {
     let place = format!("{place}.keys");
     let variable = |env: &str| variable(env, &place, secret);
     match &jwt.keys {
@@ -158,6 +161,15 @@ pub(super) fn keys(
             })?;
             KeySet::from_secret(&value, &jwt.algorithms)
         }
+        KeySource::Remote { feed } => {
+            remote::check(&plan.feeds, *feed, ContentKind::Keys, &place)?;
+            if jwt.algorithms.iter().any(|algorithm| algorithm.is_hmac()) {
+                let problem = "shared secrets are not fetched; accept public keys only, or keep the secret in the environment";
+                return Err(PlanError::new(place, problem));
+            }
+            return Ok(Keys::Fetched(*feed, None));
+        }
     }
+    .map(Keys::Known)
     .map_err(|error| PlanError::new(place.clone(), error.to_string()))
 }

@@ -24,6 +24,7 @@ pub mod keys;
 mod load;
 mod method;
 pub mod plan;
+mod remote;
 #[allow(dead_code, reason = "for methods that accept a thing once")]
 mod replay;
 pub mod revocation;
@@ -41,6 +42,7 @@ pub use error::TokenError;
 pub use forward::header_value;
 pub use identity::{Identity, Known, Strength};
 pub use method::Kind;
+pub(crate) use remote::fetchers;
 pub use sources::TokenRemoval;
 
 use self::api_keys::ApiKeys;
@@ -55,7 +57,7 @@ use self::tokens::Tokens;
 use crate::host::{Host, Now};
 use crate::intake::request::Request;
 use crate::limits::AddressCharged;
-use crate::pipeline::Room;
+use crate::pipeline::{Missing, Room};
 use crate::plan::PlanError;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -99,7 +101,7 @@ impl Authenticator {
         let (sources, places) = Sources::new(&lists)?;
         let (of_tokens, rest) = places.split_at_checked(plan.jwt.len()).unwrap_or_default();
         let (of_keys, of_passwords) = rest.split_at_checked(plan.api_keys.len()).unwrap_or_default();
-        let tokens = Tokens::load(&plan.jwt, of_tokens, bundle, secret)?;
+        let tokens = Tokens::load(plan, of_tokens, bundle, secret)?;
         let keys = ApiKeys::load(&plan.api_keys, of_keys, secret)?;
         let together = |places: &[Places]| places.iter().fold(0, |all, own| all | own);
         let passwords = Passwords::load(&plan.basic, together(of_passwords), seed)?;
@@ -214,6 +216,11 @@ impl Authenticator {
     #[must_use]
     pub fn step_ups(&self) -> usize {
         self.step_ups.len()
+    }
+
+    /// What the request that was refused last misses, if it is something that can be fetched.
+    pub(crate) fn missed(&mut self) -> Option<Missing> {
+        self.tokens.missed()
     }
 
     /// Lower-case names of the headers that tell upstream who it is. Whatever a client sent under them is

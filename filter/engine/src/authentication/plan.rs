@@ -7,6 +7,7 @@ use super::basic::plan::BasicPlan;
 use super::revocation::plan::RevocationPlan;
 use super::step_up::plan::StepUpPlan;
 use super::totp::plan::TotpPlan;
+use crate::feeds::FeedPlan;
 
 /// The methods by which somebody is known, and which of them routes take. At most 64 of each kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct AuthenticationPlan {
     /// The combinations of methods that routes take, each once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub combinations: Vec<CombinationPlan>,
+    /// What is fetched while the plan is in force.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub feeds: Vec<FeedPlan>,
 }
 
 impl AuthenticationPlan {
@@ -170,6 +174,12 @@ pub enum KeySource {
         /// Name of the environment variable of the VM that holds the private key: PKCS#8 in PEM, or its base64.
         key_env: String,
     },
+    /// A JWK set that is fetched: an index into [`AuthenticationPlan::feeds`]. Only public keys are fetched, so the issuer's
+    /// `algorithms` have no HMAC among them.
+    Remote {
+        /// The feed.
+        feed: usize,
+    },
 }
 
 /// Where a token may be.
@@ -243,6 +253,12 @@ impl Algorithm {
         Self::ES256K,
         Self::EdDSA,
     ];
+
+    /// Whether the key is a shared secret.
+    #[must_use]
+    pub const fn is_hmac(self) -> bool {
+        matches!(self, Self::HS256 | Self::HS384 | Self::HS512)
+    }
 
     /// The name in `alg`.
     #[must_use]

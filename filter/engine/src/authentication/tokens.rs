@@ -15,11 +15,12 @@ use super::identity::{Identity, Known};
 use super::jws::Jws;
 use super::keys::KeySet;
 use super::method::{Allowed, Answer, Attempt, Kind, MAX_METHODS};
-use super::plan::{Algorithm, JwtPlan};
+use super::plan::{Algorithm, AuthenticationPlan};
+use super::remote::Keys;
 use super::sources::{Ambiguous, Found, Places};
 use super::{forward, load, signature};
 use crate::host::{Host, Now};
-use crate::pipeline::Room;
+use crate::pipeline::{Missing, Room};
 use crate::plan::PlanError;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -34,6 +35,8 @@ pub(super) struct Tokens {
     /// Places from which a token is removed where nobody verified it.
     unverified_removed: Places,
     cache: TokenCache,
+    /// What the last token needed that was refused, if it can be fetched.
+    missed: Option<Missing>,
 }
 
 /// One issuer, made ready.
@@ -43,7 +46,7 @@ struct Provider {
     at: String,
     issuer: String,
     accepted: Vec<Algorithm>,
-    keys: KeySet,
+    keys: Keys,
     rules: Rules,
     places: Places,
     forward_token: bool,
@@ -56,11 +59,12 @@ impl Tokens {
     /// # Errors
     /// When a part of the plan is malformed, a key set is unusable, or a secret is missing or too short.
     pub(super) fn load(
-        plans: &[JwtPlan],
+        plan: &AuthenticationPlan,
         places: &[Places],
         bundle: &str,
         secret: &dyn Fn(&str) -> Option<Vec<u8>>,
     ) -> Result<Self, PlanError> {
+        let plans = &plan.jwt;
         if plans.len() > MAX_METHODS {
             let problem = format!("{} issuers; the most is {MAX_METHODS}", plans.len());
             return Err(PlanError::new("authentication.jwt", problem));
@@ -78,7 +82,7 @@ impl Tokens {
                 at: jwt.at.clone(),
                 issuer: jwt.issuer.clone(),
                 accepted: jwt.algorithms.clone(),
-                keys: load::keys(jwt, bundle, &place, secret)?,
+                keys: load::keys(plan, jwt, bundle, &place, secret)?,
                 rules: Rules::new(jwt),
                 places: *places,
                 forward_token: jwt.forward_token,
@@ -88,7 +92,7 @@ impl Tokens {
         let unverified_removed =
             providers.iter().filter(|p| !p.forward_token).fold(0, |all, p| all | p.places);
         let places = providers.iter().fold(0, |all, p| all | p.places);
-        Ok(Self { providers, places, unverified_removed, cache: TokenCache::default() })
+        Ok(Self { providers, places, unverified_removed, cache: TokenCache::default(), missed: None })
     }
 
     /// The places of tokens that upstream must not see: with an identity, what its issuer's policy says; without
@@ -118,6 +122,7 @@ impl Tokens {
                 return Err(refuse(Reason::TokenAmbiguous, "more than one token was sent".into()));
             }
         };
+        self.missed = None;
         let mut issuer = None;
         match self.believe(&found, allowed, *now, *host, &mut issuer, trace) {
             Ok(identity) => {
@@ -136,11 +141,56 @@ impl Tokens {
                     || Finding::Token { issuer, refused: Some(error.clone()) },
                     || format!("the token is refused: {error}"),
                 );
+                self.missed = issuer.and_then(|issuer| self.missing(issuer, &error));
                 let reason = match error {
                     TokenError::Expired => Reason::TokenExpired,
+                    // Nothing was found out about the token: no challenge, or clients would throw away a good one.
+                    TokenError::KeysMissing { .. } => {
+                        return Err(Refusal::new(Reason::KeysUnavailable, error.to_string()));
+                    }
                     _ => Reason::TokenInvalid,
                 };
                 Err(refuse(reason, error.to_string()))
+            }
+        }
+    }
+
+    /// What an issuer's token was refused for, if it can be fetched.
+    fn missing(&self, issuer: usize, error: &TokenError) -> Option<Missing> {
+        let keys = &self.providers.get(issuer)?.keys;
+        match error {
+            TokenError::KeysMissing { .. } => keys.get().err(),
+            TokenError::KeyUnknown { .. } => keys.newer(),
+            _ => None,
+        }
+    }
+
+    /// Gives what the last token needed that was refused, once.
+    pub(super) const fn missed(&mut self) -> Option<Missing> {
+        self.missed.take()
+    }
+
+    /// Reads a key set for each issuer whose keys come by this feed.
+    ///
+    /// # Errors
+    /// When it is malformed, or has no key for one of them.
+    pub(super) fn read(&self, feed: usize, content: &[u8]) -> Result<Vec<(usize, KeySet)>, String> {
+        let readers = self.providers.iter().enumerate().filter(|(_, provider)| provider.keys.are_from(feed));
+        readers
+            .map(|(index, provider)| {
+                let text = std::str::from_utf8(content).map_err(|_| "the key set is not UTF-8".to_owned())?;
+                let keys = KeySet::from_jwks(text, &provider.accepted).map_err(|error| error.to_string())?;
+                Ok((index, keys))
+            })
+            .collect()
+    }
+
+    /// Puts key sets in force. What was verified with the keys before is forgotten: a key that is gone is gone at once.
+    pub(super) fn replace(&mut self, feed: usize, sets: Vec<(usize, KeySet)>) {
+        for (index, set) in sets {
+            if let Some(provider) = self.providers.get_mut(index) {
+                provider.keys = Keys::Fetched(feed, Some(set));
+                self.cache.forget(|identity| identity.method == index);
             }
         }
     }
@@ -204,7 +254,9 @@ impl Tokens {
         if !provider.accepted.contains(&jws.header.algorithm) {
             return Err(TokenError::AlgorithmNotAccepted { alg: jws.header.algorithm.name() });
         }
-        signature::verify(&jws, &provider.keys, host)?;
+        let keys =
+            provider.keys.get().map_err(|_| TokenError::KeysMissing { issuer: provider.name.clone() })?;
+        signature::verify(&jws, keys, host)?;
         let mut identity =
             provider.rules.identity(jws.header.typ.as_deref(), claims, now, (index, &provider.name))?;
         if let Some(name) = &provider.forward_payload {

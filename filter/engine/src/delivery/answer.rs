@@ -85,25 +85,28 @@ fn body(headers: &[(&[u8], &[u8])], asked: Asked) -> Result<Answer, Failure> {
 }
 
 /// An entity tag (RFC 9110, section 8.8.3) that is short and ASCII.
-pub(super) fn is_tag(tag: &[u8]) -> bool {
+pub(crate) fn is_tag(tag: &[u8]) -> bool {
     let opaque = tag.strip_prefix(b"W/").unwrap_or(tag);
     let inner = opaque.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     tag.len() <= MAX_TAG
         && inner.is_some_and(|inner| inner.iter().all(|b| b.is_ascii_graphic() && *b != b'"'))
 }
 
-fn all<'h>(headers: &'h [(&'h [u8], &'h [u8])], name: &'static str) -> impl Iterator<Item = &'h [u8]> {
+pub(crate) fn all<'h>(
+    headers: &'h [(&'h [u8], &'h [u8])],
+    name: &'static str,
+) -> impl Iterator<Item = &'h [u8]> {
     headers.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
 }
 
 /// The value of a header that is there once.
-fn one<'h>(headers: &'h [(&'h [u8], &'h [u8])], name: &'static str) -> Option<&'h [u8]> {
+pub(crate) fn one<'h>(headers: &'h [(&'h [u8], &'h [u8])], name: &'static str) -> Option<&'h [u8]> {
     let mut values = all(headers, name);
     values.next().filter(|_| values.next().is_none())
 }
 
 /// A value for a log line: [`Failure`] replaces what is not printable, and this keeps it short.
-fn quoted(value: &[u8]) -> String {
+pub(crate) fn quoted(value: &[u8]) -> String {
     String::from_utf8_lossy(value.get(..64).unwrap_or(value)).into_owned()
 }
 

@@ -149,7 +149,7 @@ pub type Found<T> = (Option<T>, Option<u32>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Broken;
 
-trait Versioned {
+pub(crate) trait Versioned {
     fn version(&mut self) -> &mut u32;
 }
 
@@ -317,14 +317,17 @@ impl Slots {
 }
 
 /// A record of another version is none.
-fn versioned<T: Versioned>((mut record, version): Found<T>) -> Found<T> {
+pub(crate) fn versioned<T: Versioned>((mut record, version): Found<T>) -> Found<T> {
     if record.as_mut().is_some_and(|record| *record.version() != VERSION) {
         record = None;
     }
     (record, version)
 }
 
-fn read<T: for<'de> Deserialize<'de>>(host: &mut dyn Host, slot: &str) -> Result<Found<T>, Broken> {
+pub(crate) fn read<T: for<'de> Deserialize<'de>>(
+    host: &mut dyn Host,
+    slot: &str,
+) -> Result<Found<T>, Broken> {
     let mut bytes = Vec::new();
     match host.load(slot, &mut bytes) {
         Loaded::Present(version) => {
@@ -336,7 +339,7 @@ fn read<T: for<'de> Deserialize<'de>>(host: &mut dyn Host, slot: &str) -> Result
     }
 }
 
-fn write<T: Serialize>(
+pub(crate) fn write<T: Serialize>(
     host: &mut dyn Host,
     slot: &str,
     record: &T,
@@ -346,7 +349,7 @@ fn write<T: Serialize>(
     stored(host.store(slot, &bytes, over))
 }
 
-const fn stored(stored: Stored) -> Result<bool, Broken> {
+pub(crate) const fn stored(stored: Stored) -> Result<bool, Broken> {
     match stored {
         Stored::Yes => Ok(true),
         Stored::Conflict => Ok(false),

@@ -19,12 +19,13 @@ use bartizan_engine::authentication::plan::KeySource;
 use bartizan_engine::authentication::totp::nobodys_table;
 use bartizan_engine::authentication::totp::plan::TableSource;
 use bartizan_engine::host::Now;
-use bartizan_engine::pipeline::{Engine, Exchange, Step, Surroundings};
+use bartizan_engine::pipeline::{Engine, Exchange, Haste, Step, Surroundings};
 use bartizan_engine::plan::Plan;
 use bartizan_engine::trace::Trace;
 use clap::Args;
 
 use super::check::summary;
+use super::fetched::Fetched;
 use crate::output::{Failure, Format, Outcome, Screen, shown};
 pub(crate) use host::DryHost;
 use report::Explanation;
@@ -33,6 +34,7 @@ const AFTER_HELP: &str = "\
 Examples:
   bartizan explain my-policy --request request.yaml
   echo '{path: /healthz}' | bartizan explain my-policy --request -
+  bartizan explain my-policy --request request.yaml --keys corp=keys.json      where the proxy would fetch the keys
 
 A request is a YAML mapping; only what matters need be there:
   method: POST
@@ -62,6 +64,8 @@ pub(crate) struct Explain {
     /// A file with the request; `-` for standard input.
     #[arg(short, long, value_name = "FILE")]
     request: PathBuf,
+    #[command(flatten)]
+    fetched: Fetched,
     /// The form of the explanation.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -77,7 +81,9 @@ pub(crate) fn run(explain: &Explain, screen: &Screen) -> Result<Outcome, Failure
     };
     let text = read(&explain.request)?;
     let name = shown(&explain.request);
-    match explained(plan.clone(), &text, &name) {
+    let mut plan = plan.clone();
+    let supplied = explain.fetched.supply(&mut plan);
+    match supplied.and_then(|()| explained(plan, &text, &name)) {
         Ok(explanation) => {
             match explain.format {
                 Format::Text => screen.out(&explanation.text(screen.paints_out()))?,
@@ -221,6 +227,11 @@ fn judge(engine: &mut Engine, wire: &wire::Wire, now: Now) -> Explanation {
     let mut trace = Trace::on();
     let bodiless = body.is_none() && wire.trailers.is_empty();
     let mut step = engine.request_head(&mut exchange, &pairs, bodiless, now, &mut host, &mut trace);
+    if matches!(step, Step::Wait(_)) {
+        // Nothing is fetched here.
+        exchange.hurry(Haste::Never);
+        step = engine.request_head(&mut exchange, &pairs, bodiless, now, &mut host, &mut trace);
+    }
     if !matches!(step, Step::Refuse(_)) && !bodiless {
         let body = body.unwrap_or_default();
         let size = u64::try_from(body.len()).unwrap_or(u64::MAX);

@@ -71,7 +71,7 @@ fn envoy(plan: &Plan, configuration: &str, hold_headers: bool) -> String {
     let of_issuers = plan.authentication.jwt.iter().filter_map(|jwt| match &jwt.keys {
         KeySource::Secret { env } => Some(env.as_str()),
         KeySource::Sealed { key_env, .. } => Some(key_env.as_str()),
-        KeySource::Jwks(_) => None,
+        KeySource::Jwks(_) | KeySource::Remote { .. } => None,
     });
     let of_keys = plan.authentication.api_keys.iter().filter_map(|keys| keys.pepper.as_deref());
     let of_tables = plan.authentication.totp.iter().map(|totp| match &totp.users {

@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod diff;
 pub(crate) mod explain;
+mod fetched;
 pub(crate) mod fmt;
 pub(crate) mod hash_key;
 pub(crate) mod init;

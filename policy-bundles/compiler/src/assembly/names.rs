@@ -65,7 +65,7 @@ pub(super) fn of_the_bundle(bundle: &Bundle, at: Cursor<'_>, report: &mut Report
         let (field, file) = match &jwt.keys {
             Keys::Jwks(file) => ("jwks", file),
             Keys::Pem(file) => ("pem", file),
-            Keys::JwksInline(_) | Keys::Secret(_) => continue,
+            Keys::JwksInline(_) | Keys::Secret(_) | Keys::Remote(_) | Keys::Discovery(_) => continue,
         };
         let at = at.get("authentication").get("jwt").item(index).get("keys").get(field);
         file_of_a_part(bundle, file.as_str(), at.span(), report);

@@ -220,8 +220,8 @@ fn taught(field: &str) -> Option<&'static str> {
         "mode" => "every bundle is enforced in this version; remove the field",
         "cors" => "this version does not answer CORS requests; remove the field",
         "ban" => "bans are not part of this version; use a slower `rate`",
-        "remote" | "jwks_uri" | "jwksUri" => {
-            "put the key set into the bundle: `keys: {jwks: keys/issuer.jwks.json}`"
+        "jwks_uri" | "jwksUri" => {
+            "let the proxy fetch the key set: `keys: {remote: {cluster: NAME, uri: https://...}}`"
         }
         "basic" | "mtls" => "this version authenticates with `jwt` and `api_keys`",
         "version" => {

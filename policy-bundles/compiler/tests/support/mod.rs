@@ -193,7 +193,7 @@ impl Judge {
         }
         match step {
             Step::Refuse(refusal) => Answer::Refused(refusal.reason.code()),
-            Step::Continue | Step::Hold => {
+            Step::Continue | Step::Hold | Step::Wait(_) => {
                 let name = exchange.route().and_then(|index| engine.route_name(index));
                 Answer::Passed(name.map(|(_, at)| at.to_owned()).unwrap_or_default())
             }

@@ -7,6 +7,7 @@ use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::{Discovery, Remote};
 use crate::forms::{Named, OneOrMany};
 use crate::text::{
     BundleFile, ClaimPath, CookieName, EnvName, HeaderName, IssuerText, Name, QueryName, Scheme,
@@ -100,6 +101,10 @@ pub enum Keys {
     JwksInline(String),
     /// A shared secret, which is never in the bundle in clear.
     Secret(Secret),
+    /// A JWK set that the proxy fetches, again and again.
+    Remote(Remote),
+    /// A JWK set that the proxy fetches from where the issuer says that it is.
+    Discovery(Discovery),
 }
 
 /// Where a shared secret is.

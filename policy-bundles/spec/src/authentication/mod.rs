@@ -3,6 +3,7 @@
 pub mod api_keys;
 mod basic;
 mod jwt;
+mod remote;
 pub mod revocation;
 mod step_up;
 mod totp;
@@ -19,6 +20,8 @@ pub use jwt::{
 pub use revocation::Revoked;
 pub use step_up::StepUp;
 pub use totp::{Totp, Users};
+
+pub use remote::{Discovery, KeysAt, Remote};
 
 use crate::text::Name;
 

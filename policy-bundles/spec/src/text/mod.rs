@@ -17,7 +17,8 @@ pub use self::addresses::{Host, Network};
 pub use self::credentials::{KeyHash, ListedName, Subject};
 pub use self::http::{CookieName, HeaderName, HeaderValue, MediaType, QueryName};
 pub use self::names::{
-    BundleFile, BundleName, EnvName, Label, LabelText, LimitName, Name, PartDirectory, RoleName, SealedSecret,
+    BundleFile, BundleName, ClusterName, EnvName, Label, LabelText, LimitName, Name, PartDirectory, RoleName,
+    SealedSecret, WebUri,
 };
 pub use self::permissions::{Grant, Requirement};
 pub use self::tokens::{AuthenticationWord, ClaimPath, IssuerText, Scheme, TokenType};
@@ -150,6 +151,8 @@ pub fn check(format: &str, text: &str) -> Option<Result<(), Problem>> {
         "bartizan-file" => by::<BundleFile>(text),
         "bartizan-issuer" => by::<IssuerText>(text),
         "bartizan-sealed" => by::<SealedSecret>(text),
+        "bartizan-cluster" => by::<ClusterName>(text),
+        "bartizan-web-uri" => by::<WebUri>(text),
         "bartizan-env-name" => by::<EnvName>(text),
         "bartizan-claim-path" => by::<ClaimPath>(text),
         "bartizan-header-name" => by::<HeaderName>(text),

@@ -114,6 +114,30 @@ checked_text! {
 }
 
 checked_text! {
+    /// The name of a cluster in the proxy's configuration.
+    ClusterName, "bartizan-cluster", "^[!-~]{1,256}$", ["idp"], |text| {
+        let good = text.bytes().all(|b| b.is_ascii_graphic());
+        refuse_unless(good && (1..=256).contains(&text.len()), || Problem::new(
+            format!("{text:?} is not the name of a cluster"),
+            "write the cluster's `name` as it stands in the proxy's configuration",
+        ))
+    }
+}
+
+checked_text! {
+    /// Where something is on a web server.
+    WebUri, "bartizan-web-uri", r#"^https?://[^@#\\\s"<>]{1,1024}$"#, ["https://login.example.com/keys"], |text| {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+        let plain = |b: u8| b.is_ascii_graphic() && !br#"@#\"<>"#.contains(&b);
+        let host = !rest.is_empty() && !rest.starts_with(['/', '?', ':']);
+        refuse_unless(host && rest.bytes().all(plain) && rest.len() <= 1024, || Problem::new(
+            format!("{text:?} is not the place of something on a web server"),
+            "write scheme, host and path: `https://login.example.com/keys`",
+        ))
+    }
+}
+
+checked_text! {
     /// A secret that is sealed to a key of the filter: what `bartizan seal` prints.
     SealedSecret, "bartizan-sealed", r"^[A-Za-z0-9_-]+\.\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$", ["eyJh..Xg.Zw.aQ"], |text| {
         let mut parts = text.split('.');

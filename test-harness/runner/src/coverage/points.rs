@@ -43,6 +43,7 @@ impl Check {
             | TokenError::NotStrictJson { .. }
             | TokenError::Header { .. }
             | TokenError::AlgorithmUnknown { .. }
+            | TokenError::KeysMissing { .. }
             | TokenError::IssuerMissing
             | TokenError::IssuerUnknown { .. }
             | TokenError::WrongPlace

@@ -48,6 +48,7 @@ pub fn possible(plan: &Plan, reason: Reason) -> bool {
     };
     let networks = !plan.network.deny.is_empty() || !plan.network.allow.is_empty();
     match reason {
+        // Whether keys are there is nothing that a policy decides.
         Reason::NoPolicy | Reason::KeysUnavailable | Reason::LimitsUnavailable => false,
         Reason::PathMalformed
         | Reason::PathAmbiguous

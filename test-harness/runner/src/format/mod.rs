@@ -9,6 +9,7 @@ mod factor;
 mod octets;
 mod only;
 mod placeholder;
+mod remote;
 mod request;
 mod simulate;
 mod text_or_map;
@@ -27,6 +28,7 @@ pub use expect::{Decision, Expect, HeaderMatch, ProxyAnswer, Upstream};
 pub use factor::{Code, basic};
 pub use octets::{Count, Octets};
 pub use only::{Http, Only, Place, Places};
+pub use remote::{RemoteAnswer, Remotes};
 pub use request::{Answer, HeaderLines, Request};
 pub use simulate::{Fault, FaultStatus, Simulate, WORKERS};
 pub use token::{Tamper, Token};
@@ -70,6 +72,10 @@ pub struct Suite {
     /// What shares the state of limits.
     #[serde(default)]
     pub state: State,
+    /// What the servers answer that the filter asks by itself. Without it, keys that are fetched are as if they came with the
+    /// bundle. With it, each case begins with a proxy that has fetched nothing, and no case runs in a real Envoy.
+    #[serde(default)]
+    pub remote: Remotes,
     /// Defaults under every case's request.
     #[serde(default)]
     pub request: Request,

@@ -49,6 +49,12 @@ impl Place {
 pub struct Places(Vec<Place>);
 
 impl Places {
+    /// These.
+    #[must_use]
+    pub fn of(places: &[Place]) -> Self {
+        Self(places.to_vec())
+    }
+
     /// Whether this place is among them.
     #[must_use]
     pub fn has(&self, place: Place) -> bool {

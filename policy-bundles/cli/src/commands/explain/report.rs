@@ -54,7 +54,7 @@ impl Explanation {
         engine.response_edits(exchange, &mut |edit| response.push(written(edit)));
         let refusal = match step {
             Step::Refuse(refusal) => Some(refusal),
-            Step::Continue | Step::Hold => None,
+            Step::Continue | Step::Hold | Step::Wait(_) => None,
         };
         Self {
             bundle: (engine.name().to_owned(), engine.revision()),

@@ -142,7 +142,7 @@ fn considered(
     number: u32,
     began: Duration,
 ) -> Vec<Traced> {
-    let Ok(mut native) = Native::new(prepared.plan.clone(), &prepared.secrets) else { return Vec::new() };
+    let Ok(mut native) = Native::of(prepared) else { return Vec::new() };
     native::trace(&mut native, run, number, began, &prepared.mint).unwrap_or_default()
 }
 

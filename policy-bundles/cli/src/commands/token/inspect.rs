@@ -11,6 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::judge;
+use crate::commands::fetched::Fetched;
 use crate::files;
 use crate::output::{Failure, Format, Outcome, Screen, paint, printable};
 
@@ -35,6 +36,8 @@ pub(crate) struct Inspect {
     /// The directory of a bundle that judges it.
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
+    #[command(flatten)]
+    fetched: Fetched,
     /// When; now by default.
     #[arg(long, value_name = "MOMENT")]
     at: Option<Moment>,
@@ -58,7 +61,10 @@ pub(super) fn run(inspect: &Inspect, screen: &Screen) -> Result<Outcome, Failure
     let form = Jws::parse(token.as_bytes()).and_then(|jws| jws.claims()).err().map(|error| error.to_string());
     let judgement = match &inspect.bundle {
         None => None,
-        Some(directory) => match judge::plan(directory, screen).map(|plan| judge::judge(&plan, token, now)) {
+        Some(directory) => match judge::plan(directory, screen).map(|mut plan| {
+            inspect.fetched.supply(&mut plan)?;
+            judge::judge(&plan, token, now)
+        }) {
             None => return Ok(Outcome::Problems),
             Some(Ok(judgement)) => Some(judgement),
             Some(Err(what)) => {

@@ -7,7 +7,7 @@ use bartizan_engine::authentication::plan::{
     CombinationMode, CombinationPlan, JwtPlan, MethodRef, TokenSource,
 };
 use bartizan_engine::host::Now;
-use bartizan_engine::pipeline::{Engine, Exchange, Room, Step, Surroundings};
+use bartizan_engine::pipeline::{Engine, Exchange, Haste, Room, Step, Surroundings};
 use bartizan_engine::plan::{AccessPlan, Plan};
 use bartizan_engine::trace::Trace;
 use serde_json::{Value, json};
@@ -118,6 +118,8 @@ pub(super) fn judge(plan: &Plan, token: &str, now: u64) -> Result<Judgement, Str
     let (mut exchange, mut trace) = (Exchange::default(), Trace::on());
     let mut host = DryHost::new(std::net::Ipv4Addr::LOCALHOST.into());
     let time = Now::from_nanos(now.saturating_mul(1_000_000_000));
+    // Nothing is fetched here.
+    exchange.hurry(Haste::Never);
     let step = engine.request_head(&mut exchange, &pairs, true, time, &mut host, &mut trace);
     let identity = exchange.identity().map(|identity| {
         (

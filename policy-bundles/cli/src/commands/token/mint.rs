@@ -268,7 +268,7 @@ fn minted(mint: &Mint, plan: Option<&Plan>, signer: &Signer, now: u64) -> Result
         Signer::Own(key, _) => {
             let known = issuer(mint, plan).and_then(|issuer| match &issuer.keys {
                 KeySource::Jwks(set) => key.name_in(set),
-                KeySource::Secret { .. } | KeySource::Sealed { .. } => None,
+                KeySource::Secret { .. } | KeySource::Sealed { .. } | KeySource::Remote { .. } => None,
             });
             let made = mint.new_key.as_ref().map(|_| NEW_KID.to_owned());
             maker.signed_by(key, known.or(made).as_deref(), &token, now, &mint.subject)

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use bartizan_engine::authentication::plan as engine;
 use bartizan_engine::authentication::sealed::{Sealed, SealedError};
+use bartizan_engine::feeds::plan::ContentKind;
 use bartizan_spec::authentication::{Algorithm, ClaimType, Jwt, Keys, Profile, Secret};
 use serde_json::Value;
 
 use super::super::{Input, keys};
 use super::places::{self, twice};
+use super::remote::Feeds;
 use crate::diagnostic::Report;
 use crate::files::Files;
 use crate::yaml::Cursor;
@@ -16,7 +18,12 @@ use crate::yaml::Cursor;
 /// The most clock skew: more would make expiry a suggestion.
 const MAX_LEEWAY_S: u64 = 600;
 
-pub(super) fn translate(input: &Input<'_>, files: &mut Files, report: &mut Report) -> Vec<engine::JwtPlan> {
+pub(super) fn translate(
+    input: &Input<'_>,
+    files: &mut Files,
+    feeds: &mut Feeds,
+    report: &mut Report,
+) -> Vec<engine::JwtPlan> {
     let all = input.root().get("authentication").get("jwt");
     let issuers = &input.bundle.authentication.jwt;
     let mut plans = Vec::new();
@@ -32,7 +39,7 @@ pub(super) fn translate(input: &Input<'_>, files: &mut Files, report: &mut Repor
                 "put its keys, audiences and algorithms into one entry: a token is judged by the issuer it names",
             );
         }
-        plans.push(issuer(jwt, input.bundle.name.as_str(), at, files, report));
+        plans.push(issuer(jwt, input.bundle.name.as_str(), at, files, feeds, report));
     }
     plans
 }
@@ -42,6 +49,7 @@ fn issuer(
     bundle: &str,
     at: Cursor<'_>,
     files: &mut Files,
+    feeds: &mut Feeds,
     report: &mut Report,
 ) -> engine::JwtPlan {
     if jwt.audiences.is_empty() {
@@ -104,7 +112,7 @@ fn issuer(
         issuer: jwt.issuer.as_str().to_owned(),
         audiences: jwt.audiences.iter().map(|a| a.as_str().to_owned()).collect(),
         algorithms: jwt.algorithms.iter().copied().map(algorithm).collect(),
-        keys: key_source(jwt, bundle, at, files, report),
+        keys: key_source(jwt, bundle, at, files, feeds, report),
         from: jwt.from.iter().map(places::source).collect(),
         forward_token: jwt.forward_token,
         require_expiry: jwt.require.expiry,
@@ -215,6 +223,7 @@ fn key_source(
     bundle: &str,
     at: Cursor<'_>,
     files: &mut Files,
+    feeds: &mut Feeds,
     report: &mut Report,
 ) -> engine::KeySource {
     let keys = at.get("keys");
@@ -239,6 +248,18 @@ fn key_source(
                 }
             }
         }
+        Keys::Remote(remote) => {
+            no_secrets(jwt, at, report);
+            let here = keys.get("remote");
+            let feed = feeds.place(remote, ContentKind::Keys, jwt.name.as_str(), here, report);
+            engine::KeySource::Remote { feed }
+        }
+        Keys::Discovery(discovery) => {
+            no_secrets(jwt, at, report);
+            let here = keys.get("discovery");
+            let feed = feeds.discovered(discovery, jwt, at.get("issuer"), here, report);
+            engine::KeySource::Remote { feed }
+        }
         Keys::JwksInline(text) => {
             let here = keys.get("jwks_inline").span();
             engine::KeySource::Jwks(keys::jwks("the key set", text, &accepted, here, report))
@@ -255,6 +276,20 @@ fn key_source(
             let text = read(file.as_str(), here, files, report);
             let set = text.map(|text| keys::pem(file.as_str(), &text, &accepted, here, report));
             engine::KeySource::Jwks(set.unwrap_or_default())
+        }
+    }
+}
+
+/// Whoever could read the answer could sign with what is in it.
+fn no_secrets(jwt: &Jwt, at: Cursor<'_>, report: &mut Report) {
+    for (index, written) in jwt.algorithms.iter().enumerate() {
+        if algorithm(*written).is_hmac() {
+            report.error(
+                "secret-fetched",
+                at.get("algorithms").item(index).span(),
+                "keys that are fetched are public, and this algorithm needs a secret",
+                "accept algorithms with public keys, such as `RS256`, or write `keys: {secret: {env: NAME}}`",
+            );
         }
     }
 }

@@ -4,6 +4,7 @@ mod api_keys;
 mod basic;
 mod jwt;
 mod places;
+mod remote;
 mod revocation;
 mod step_up;
 mod totp;
@@ -38,8 +39,9 @@ pub(super) fn translate(
     let bundle = input.bundle.name.as_str();
     let basic = written.basic.iter().enumerate();
     let totp = written.totp.iter().enumerate();
+    let mut feeds = remote::Feeds::default();
     engine::AuthenticationPlan {
-        jwt: jwt::translate(input, files, report),
+        jwt: jwt::translate(input, files, &mut feeds, report),
         api_keys: api_keys::translate(input, files, report),
         revoked: revocation::translate(input, &names, files, report),
         basic: basic
@@ -51,6 +53,7 @@ pub(super) fn translate(
                 totp::translate(totp, bundle, (&known, &passwords), at, files, report)
             })
             .collect(),
+        feeds: feeds.into_plans(),
         ..engine::AuthenticationPlan::default()
     }
 }

@@ -1,0 +1,242 @@
+//! Requests that need what has to be fetched first.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jwt_simple::prelude::Ed25519KeyPair;
+use serde_json::{Value, json};
+
+use super::super::tests::{NOW, load, plan};
+use super::super::{Exchange, Step};
+use super::*;
+use crate::host::testing::TestHost;
+use crate::trace::Trace;
+
+const ISSUER: &str = "https://issuer.example/";
+
+fn key(number: u8) -> Ed25519KeyPair {
+    let pair = ed25519_compact::KeyPair::from_seed(ed25519_compact::Seed::new([number; 32]));
+    Ed25519KeyPair::from_bytes(pair.sk.as_slice()).unwrap()
+}
+
+/// A key set with keys of these numbers.
+fn jwks(numbers: &[u8]) -> String {
+    let keys = numbers.iter().map(|number| {
+        let x = URL_SAFE_NO_PAD.encode(key(*number).public_key().to_bytes());
+        json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": format!("k{number}"), "x": x})
+    });
+    json!({"keys": keys.collect::<Vec<_>>()}).to_string()
+}
+
+fn token(number: u8) -> String {
+    let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let header = json!({"alg": "EdDSA", "kid": format!("k{number}")});
+    let claims = json!({"iss": ISSUER, "sub": "alice", "exp": NOW.secs() + 7_200});
+    let input = format!("{}.{}", part(&header), part(&claims));
+    let secret = ed25519_compact::SecretKey::from_slice(&key(number).to_bytes()).unwrap();
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(*secret.sign(input.as_bytes(), None)))
+}
+
+fn remote() -> Value {
+    let mut plan = plan();
+    let authentication = &mut plan["authentication"];
+    authentication["jwt"][0]["algorithms"] = json!(["EdDSA"]);
+    authentication["jwt"][0]["keys"] = json!({"remote": {"feed": 0}});
+    authentication["feeds"] = json!([{
+        "name": "corp", "at": "bundle.yaml:1", "kind": "keys",
+        "from": {"place": {"cluster": "idp", "authority": "issuer.example", "path": "/k"}},
+        "refresh_ms": 600_000, "min_refresh_ms": 30_000, "timeout_ms": 5_000, "max_bytes": 65_536,
+    }]);
+    plan
+}
+
+/// A worker, a stream of it, and its clock.
+struct Worker {
+    engine: Engine,
+    host: TestHost,
+    exchange: Exchange,
+    now: Now,
+}
+
+impl Worker {
+    fn new(host: &TestHost) -> Self {
+        let mut engine = load(&remote()).unwrap();
+        engine.draw(1);
+        Self { engine, host: host.clone(), exchange: Exchange::default(), now: NOW }
+    }
+
+    fn wait(&mut self, millis: u64) {
+        self.now = Now::from_nanos(self.now.nanos() + millis * 1_000_000);
+    }
+
+    /// A request that is new.
+    fn send(&mut self, token: &str) -> Step {
+        self.exchange = Exchange::default();
+        self.judge(token)
+    }
+
+    /// The same request, perhaps again.
+    fn judge(&mut self, token: &str) -> Step {
+        let authorization = format!("Bearer {token}");
+        let pairs: [(&[u8], &[u8]); 4] = [
+            (b":method", b"GET"),
+            (b":path", b"/few"),
+            (b":authority", b"h"),
+            (b"authorization", authorization.as_bytes()),
+        ];
+        let Self { engine, host, exchange, now } = self;
+        engine.request_head(exchange, &pairs, true, *now, host, &mut Trace::off())
+    }
+
+    fn asks(&mut self) -> bool {
+        let asked = self.engine.poll(0, &mut self.host, self.now).is_some();
+        self.engine.sent(0, 4);
+        asked
+    }
+
+    fn answer(&mut self, status: &str, body: &str) -> Outcome {
+        let headers: [(&[u8], &[u8]); 2] =
+            [(b":status", status.as_bytes()), (b"content-type", b"application/json")];
+        let arrived =
+            Arrived { headers: &headers, size: body.len(), body: &mut || Some(body.as_bytes().to_vec()) };
+        self.engine.answered(0, &mut self.host, self.now, 4, arrived)
+    }
+}
+
+fn refused(step: Step) -> (&'static str, Option<String>, bool) {
+    let Step::Refuse(refusal) = step else { panic!("{step:?}") };
+    let header = |name: &str| refusal.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+    (refusal.reason.code(), header("retry-after"), header("www-authenticate").is_some())
+}
+
+fn wait(step: Step) -> Wait {
+    let Step::Wait(wait) = step else { panic!("{step:?}") };
+    wait
+}
+
+#[test]
+fn a_request_waits_for_the_first_keys_and_pays_once() {
+    let mut worker = Worker::new(&TestHost::with_peer("192.0.2.1"));
+    let waits = wait(worker.send(&token(1)));
+    assert_eq!(waits, Wait { feed: 0, attempts: 0, patience: 5_500 });
+    assert!(worker.asks());
+    assert_eq!(worker.answer("200", &jwks(&[1])), Outcome::Changed { again: false });
+    assert_eq!(worker.engine.feeds()[0].state().attempts, 1);
+    // There is one request in the budget of the address.
+    assert_eq!(worker.judge(&token(1)), Step::Continue);
+    assert_eq!(refused(worker.send(&token(1))).0, "limit-exceeded");
+}
+
+#[test]
+fn without_keys_nothing_is_said_about_a_token() {
+    let host = TestHost::with_peer("192.0.2.1");
+    let mut worker = Worker::new(&host);
+    wait(worker.send(&token(1)));
+    assert!(worker.asks());
+    let failed = worker.answer("503", "");
+    assert!(
+        matches!(failed, Outcome::Failed { failure, news: true } if failure.kind.code() == "server-error")
+    );
+    let (code, again, challenge) = refused(worker.judge(&token(1)));
+    assert_eq!((code, again.as_deref(), challenge), ("keys-unavailable", Some("1"), false));
+    worker.wait(60_000);
+    for (haste, reason) in
+        [(Haste::Full, "busy"), (Haste::Never, "keys-unavailable"), (Haste::Over, "keys-unavailable")]
+    {
+        worker.wait(60_000);
+        worker.exchange = Exchange::default();
+        worker.exchange.hurry(haste);
+        assert_eq!(refused(worker.judge(&token(1))), (reason, Some("1".into()), false));
+    }
+    // What is refused for other reasons is so without keys too.
+    worker.wait(60_000);
+    assert_eq!(refused(worker.send("a.b.c")).0, "token-invalid");
+}
+
+#[test]
+fn a_new_key_is_fetched_at_once_and_an_old_one_is_gone_at_once() {
+    let host = TestHost::with_peer("192.0.2.1");
+    let mut worker = Worker::new(&host);
+    assert!(worker.asks());
+    worker.answer("200", &jwks(&[1]));
+    assert_eq!(worker.send(&token(1)), Step::Continue);
+    worker.wait(61_000);
+    assert!(!worker.asks(), "nobody needs anything");
+    wait(worker.send(&token(2)));
+    assert!(worker.asks());
+    assert_eq!(worker.answer("200", &jwks(&[2])), Outcome::Changed { again: false });
+    assert_eq!(worker.judge(&token(2)), Step::Continue);
+    // It was in the cache of tokens; and nobody asks again so soon.
+    worker.wait(20_000);
+    let mut other = Worker::new(&host);
+    other.now = worker.now;
+    other.host.peer = "192.0.2.2".parse().ok();
+    assert_eq!(other.send(&token(2)), Step::Continue, "it finds there what the first has fetched");
+    other.host.peer = "192.0.2.3".parse().ok();
+    assert_eq!(refused(other.send(&token(1))), ("token-invalid", None, true));
+    worker.host.peer = "192.0.2.4".parse().ok();
+    assert_eq!(refused(worker.send(&token(1))), ("token-invalid", None, true));
+    assert!(!worker.asks() && !other.asks());
+    // Later it is asked, and refused when it has waited.
+    worker.wait(11_000);
+    worker.host.peer = "192.0.2.5".parse().ok();
+    wait(worker.send(&token(1)));
+    worker.exchange.hurry(Haste::Over);
+    assert_eq!(refused(worker.judge(&token(1))), ("token-invalid", None, true));
+}
+
+#[test]
+fn a_malformed_set_changes_nothing() {
+    let mut worker = Worker::new(&TestHost::with_peer("192.0.2.1"));
+    worker.asks();
+    worker.answer("200", &jwks(&[1, 2]));
+    worker.wait(600_000);
+    for body in [
+        "{}",
+        r#"{"keys":[]}"#,
+        &jwks(&[3]).replace("\"x\":\"", "\"x\":\"A"),
+        &jwks(&[3]).replace("\"x\"", "\"d\""),
+    ] {
+        worker.wait(600_000);
+        assert!(worker.asks());
+        let failed = worker.answer("200", body);
+        assert!(
+            matches!(failed, Outcome::Failed { failure, .. } if failure.kind.code() == "malformed"),
+            "{body}"
+        );
+        assert_eq!(worker.send(&token(1)), Step::Continue);
+    }
+}
+
+#[test]
+fn a_set_is_taken_by_all_who_read_it_or_by_nobody() {
+    let mut plan = remote();
+    let mut other = plan["authentication"]["jwt"][0].clone();
+    other["name"] = json!("other");
+    other["issuer"] = json!("https://other.example/");
+    other["algorithms"] = json!(["ES256"]);
+    other["forward_claims"] = json!([]);
+    plan["authentication"]["jwt"].as_array_mut().unwrap().push(other);
+    let mut worker = Worker::new(&TestHost::with_peer("192.0.2.1"));
+    worker.engine = load(&plan).unwrap();
+    assert!(worker.asks());
+    let failed = worker.answer("200", &jwks(&[1]));
+    assert!(
+        matches!(failed, Outcome::Failed { failure, .. } if failure.detail.contains("no key can verify a token"))
+    );
+    assert_eq!(refused(worker.send(&token(1))).0, "keys-unavailable");
+}
+
+#[test]
+fn a_plan_names_feeds_that_there_are_and_fetches_no_secret() {
+    for (place, value, said) in [
+        ("/authentication/jwt/0/keys/remote/feed", json!(1), "jwt[0].keys: there is no feed 1"),
+        ("/authentication/jwt/0/algorithms", json!(["HS256"]), "shared secrets are not fetched"),
+        ("/authentication/feeds/0/kind", json!("revocations"), "is of another kind"),
+        ("/authentication/feeds/0/timeout_ms", json!(1), "authentication.feeds[0].timeout_ms"),
+    ] {
+        let mut plan = remote();
+        *plan.pointer_mut(place).unwrap() = value;
+        let refused = load(&plan).map(drop).map_err(|error| error.to_string());
+        assert!(refused.as_ref().is_err_and(|error| error.contains(said)), "{refused:?}, not {said}");
+    }
+}
