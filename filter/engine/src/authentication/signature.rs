@@ -7,7 +7,7 @@
 //! `jwt-simple` judges the keys (points, weak Ed25519 keys), exports them for the host, and computes HMAC
 //! tags. Its own `verify_token` is not used: it parses headers and claims again, more leniently than this
 //! room, and reads a clock. The signature itself is therefore checked with the very primitives it checks
-//! them with, which its key types lend out by `AsRef`. RSA is our own ([`super::rsa`]), for wasm's sake.
+//! them with, which its key types lend out by `AsRef`. RSA is our own (`rsa`), for wasm's sake.
 
 use jwt_simple::prelude::{
     ECDSAP256PublicKeyLike as _, ECDSAP384PublicKeyLike as _, ES256PublicKey, ES384PublicKey,

@@ -38,8 +38,8 @@ struct Served {
 impl Idp {
     /// With these keys at a place of its own.
     pub(super) fn new(keys: &[u8]) -> Self {
-        let document = json!({"issuer": "https://issuer.test/", "jwks_uri": "https://issuer.test/keys"});
-        let Value::Object(document) = document else { unreachable!("it is an object") };
+        let document = [("issuer", "https://issuer.test/"), ("jwks_uri", "https://issuer.test/keys")];
+        let document = document.into_iter().map(|(name, text)| (name.to_owned(), json!(text))).collect();
         let served = Served { keys: keys.to_vec(), document, instead: None, delay: Duration::ZERO, asked: 0 };
         Self { served: Arc::new(Mutex::new(served)), is_discovered: false }
     }

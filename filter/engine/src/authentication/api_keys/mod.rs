@@ -3,7 +3,7 @@
 //! A key of 256 random bits needs no slow hash: nobody tries out keys. So a key is hashed once, with SHA-256 or, with a
 //! pepper, HMAC-SHA-256 (`digest`), and looked up among the digests (`table`). Whether it is good at this moment is judged
 //! at each request. What is made of an entry, an [`Identity`] with its grants, is kept for the entries that were used
-//! last; there are [`REMEMBERED`] places, each entry has one of them, and who comes later takes it.
+//! last; there are `REMEMBERED` places, each entry has one of them, and who comes later takes it.
 //!
 //! A client learns that it sent no key, one that is not good, one that has expired, or two of them. Whose key it was, and
 //! that it was revoked, only operators learn.

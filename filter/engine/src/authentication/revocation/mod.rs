@@ -1,6 +1,6 @@
 //! Credentials that are not good any more, although nothing about them says so.
 //!
-//! A bundle brings a list of what was revoked, and a second one may be fetched while the bundle stays ([`list`],
+//! A bundle brings a list of what was revoked, and a second one may be fetched while the bundle stays (`list`,
 //! `document`, `polled`). Every identity is held against both, by whichever method it was found out, before anything
 //! behind this room sees it. What was let through once is not looked up again for as long as the lists are the same:
 //! the identity, which caches keep, remembers the number of the lists that it was held against. So a list of 100,000

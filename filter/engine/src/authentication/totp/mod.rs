@@ -1,7 +1,7 @@
 //! A second factor at the edge: one-time codes (RFC 6238) and backup codes.
 //!
 //! Who it is comes from the first method; the code comes in a header of its own. Each code works once, and so many
-//! attempts may fail within a time, both exact over all workers: the record of a user ([`record`]) lies in one shared
+//! attempts may fail within a time, both exact over all workers: the record of a user (`record`) lies in one shared
 //! slot, and judging and noting are one compare-and-swap that is run again when it loses.
 //!
 //! **Slots.** A slot's name is made of the factor's name and the user's, so it does not depend on the rest of the
