@@ -113,8 +113,7 @@ impl Authenticator {
             let problem = "credentials of two kinds are taken from the same place; give each one of its own";
             return Err(PlanError::new("authentication", problem));
         }
-        let names: Vec<&str> = plan.names().collect();
-        let revocation = plan.revoked.as_ref().map(|plan| Revocation::load(plan, &names)).transpose()?;
+        let revocation = plan.revoked.as_ref().map(|revoked| Revocation::load(revoked, plan)).transpose()?;
         let step_ups = StepUps::load(plan, bundle, secret, seed)?;
         let count = |kind| match kind {
             Kind::Jwt => plan.jwt.len(),
@@ -220,7 +219,8 @@ impl Authenticator {
 
     /// What the request that was refused last misses, if it is something that can be fetched.
     pub(crate) fn missed(&mut self) -> Option<Missing> {
-        self.tokens.missed()
+        let of_tokens = self.tokens.missed();
+        of_tokens.or_else(|| self.revocation.as_ref().and_then(Revocation::missed))
     }
 
     /// Lower-case names of the headers that tell upstream who it is. Whatever a client sent under them is
@@ -267,7 +267,12 @@ impl Authenticator {
 fn not_admitted(kind: Kind, not: NotAdmitted, by: &Revocation, attempt: &mut Attempt<'_, '_>) -> Refusal {
     let NotAdmitted { reason, detail } = not;
     attempt.trace.note(Room::Authentication, by.at(), || format!("the credential is refused: {detail}"));
-    Refusal::new(reason, detail).with_header("www-authenticate", combination::challenge(kind, reason))
+    let refusal = Refusal::new(reason, detail);
+    if reason.status() != 401 {
+        // Nothing was found out: no challenge, or clients would throw away what is good.
+        return refusal;
+    }
+    refusal.with_header("www-authenticate", combination::challenge(kind, reason))
 }
 
 /// Whether a header's name is not an identity header's, but becomes it when `_` is read as `-`.

@@ -50,7 +50,11 @@ impl Authenticator {
     pub fn take(&mut self, feed: usize, content: &[u8]) -> Result<(), String> {
         // Each reads first, and only if all can is anything replaced.
         let keys = self.tokens.read(feed, content)?;
+        let list = self.revocation.as_ref().map_or(Ok(None), |revocation| revocation.read(feed, content))?;
         self.tokens.replace(feed, keys);
+        if let (Some(revocation), Some(list)) = (&mut self.revocation, list) {
+            revocation.replace(list);
+        }
         Ok(())
     }
 }

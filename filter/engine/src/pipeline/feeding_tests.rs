@@ -59,7 +59,11 @@ struct Worker {
 
 impl Worker {
     fn new(host: &TestHost) -> Self {
-        let mut engine = load(&remote()).unwrap();
+        Self::with(&remote(), host)
+    }
+
+    fn with(plan: &Value, host: &TestHost) -> Self {
+        let mut engine = load(plan).unwrap();
         engine.draw(1);
         Self { engine, host: host.clone(), exchange: Exchange::default(), now: NOW }
     }
@@ -238,5 +242,52 @@ fn a_plan_names_feeds_that_there_are_and_fetches_no_secret() {
         *plan.pointer_mut(place).unwrap() = value;
         let refused = load(&plan).map(drop).map_err(|error| error.to_string());
         assert!(refused.as_ref().is_err_and(|error| error.contains(said)), "{refused:?}, not {said}");
+    }
+}
+
+#[test]
+fn a_token_that_is_revoked_is_refused_on_every_worker_whoever_remembers_it() {
+    let mut plan = remote();
+    let authentication = &mut plan["authentication"];
+    authentication["jwt"][0]["keys"] = json!({"jwks": jwks(&[1])});
+    authentication["feeds"][0]["kind"] = json!("revocations");
+    let list = crate::authentication::revocation::plan::ListPlan::default();
+    authentication["revoked"] = json!({"at": "bundle.yaml:1", "require": [], "list": list, "feed": 0});
+    let host = TestHost::with_peer("192.0.2.1");
+    let mut workers = [Worker::with(&plan, &host), Worker::with(&plan, &host)];
+    let mut visitors = 1_u8..;
+    // Each request has an address, and so a budget, of its own.
+    let mut send = |worker: &mut Worker| {
+        worker.host.peer = Some([192, 0, 3, visitors.next().unwrap()].into());
+        worker.send(&token(1))
+    };
+    // Before there is a list a request waits for it.
+    wait(send(&mut workers[0]));
+    assert!(workers[0].asks());
+    assert_eq!(workers[0].answer("200", r#"{"version": 1}"#), Outcome::Changed { again: false });
+    for worker in &mut workers {
+        assert_eq!(send(worker), Step::Continue);
+        assert_eq!(send(worker), Step::Continue, "it is in the cache");
+    }
+    // One worker fetches the next list, and the other one finds it at its tick.
+    workers.iter_mut().for_each(|worker| worker.wait(600_000));
+    assert!(workers[0].asks());
+    let next = r#"{"version": 2, "subjects": ["alice"]}"#;
+    assert_eq!(workers[0].answer("200", next), Outcome::Changed { again: false });
+    let Worker { engine, host, .. } = &mut workers[1];
+    engine.look(0, host);
+    for worker in &mut workers {
+        assert_eq!(refused(send(worker)), ("token-revoked", None, true));
+    }
+    // An older list, or a broken one, lets nobody in again.
+    for bad in [r#"{"version": 1}"#, r#"{"version": 3, "subject": []}"#, r#"{"version": 2}"#] {
+        workers.iter_mut().for_each(|worker| worker.wait(700_000));
+        assert!(workers[0].asks(), "{bad}");
+        assert!(matches!(workers[0].answer("200", bad), Outcome::Failed { .. }), "{bad}");
+        for worker in &mut workers {
+            let Worker { engine, host, .. } = &mut *worker;
+            engine.look(0, host);
+            assert_eq!(refused(send(worker)).0, "token-revoked", "{bad}");
+        }
     }
 }

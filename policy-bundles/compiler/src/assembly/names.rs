@@ -77,7 +77,9 @@ pub(super) fn of_the_bundle(bundle: &Bundle, at: Cursor<'_>, report: &mut Report
     if let Some(revoked) = &bundle.authentication.revoked {
         let at = at.get("authentication").get("revoked");
         let at = if let Revoked::Lists(_) = revoked { at.get("file") } else { at };
-        file_of_a_part(bundle, revoked.file().as_str(), at.span(), report);
+        if let Some(file) = revoked.file() {
+            file_of_a_part(bundle, file.as_str(), at.span(), report);
+        }
     }
     for (index, basic) in bundle.authentication.basic.iter().enumerate() {
         let at = at.get("authentication").get("basic").item(index).get("users");

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Remote;
 use crate::forms::Named;
 use crate::text::{BundleFile, ListedName, Name};
 use crate::time::Moment;
@@ -14,17 +15,17 @@ use crate::time::Moment;
 pub enum Revoked {
     /// A file of the bundle.
     File(BundleFile),
-    /// A file, and what tokens must have for it.
+    /// A file, a list that is fetched, or both.
     Lists(RevokedLists),
 }
 
 impl Revoked {
-    /// The file.
+    /// The file, if there is one.
     #[must_use]
-    pub const fn file(&self) -> &BundleFile {
+    pub const fn file(&self) -> Option<&BundleFile> {
         match self {
-            Self::File(file) => file,
-            Self::Lists(lists) => &lists.file,
+            Self::File(file) => Some(file),
+            Self::Lists(lists) => lists.file.as_ref(),
         }
     }
 }
@@ -34,7 +35,12 @@ impl Revoked {
 #[serde(deny_unknown_fields)]
 pub struct RevokedLists {
     /// A file of the bundle.
-    pub file: BundleFile,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<BundleFile>,
+    /// A list that is fetched while the bundle is in force. Before the first one has come nobody is let in; afterwards the last
+    /// good one stays through any outage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<Remote>,
     /// Claims without which a token is refused, because a list could not name it.
     #[serde(default)]
     #[schemars(length(max = 2))]

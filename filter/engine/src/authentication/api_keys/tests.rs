@@ -230,6 +230,7 @@ fn a_subject_that_is_revoked_has_no_key() {
         revoked: Some(RevocationPlan {
             at: "bundle.yaml:9".into(),
             require: vec!["jti".into()],
+            feed: None,
             list: ListPlan {
                 issued_before: Some(NOW_S),
                 subjects: NamesPlan {

@@ -10,11 +10,12 @@ fn plan(tokens: &[&str], require: &[&str]) -> RevocationPlan {
         at: "bundle.yaml:9".into(),
         require: require.iter().map(|claim| (*claim).to_owned()).collect(),
         list: ListPlan { tokens, issued_before: Some(100), ..ListPlan::default() },
+        feed: None,
     }
 }
 
 fn load(tokens: &[&str], require: &[&str]) -> Revocation {
-    Revocation::load(&plan(tokens, require), &["corp"]).unwrap()
+    Revocation::load(&plan(tokens, require), &AuthenticationPlan::default()).unwrap()
 }
 
 fn identity(kind: Kind, claims: serde_json::Value) -> Identity {
@@ -59,7 +60,7 @@ fn a_claim_that_lists_need_must_be_there_and_be_a_string() {
             assert_eq!(reason(revocation, &identity(Kind::Jwt, claims.clone())), expected, "{claims}");
         }
     }
-    let problem = Revocation::load(&plan(&[], &["iss"]), &[]).unwrap_err();
+    let problem = Revocation::load(&plan(&[], &["iss"]), &AuthenticationPlan::default()).unwrap_err();
     assert_eq!(
         problem.to_string(),
         "authentication.revoked.require: no list names `iss`; give `jti` or `sid`"
@@ -75,4 +76,37 @@ fn what_tokens_call_themselves_others_do_not() {
     let mut old = identity(Kind::Jwt, json!({"jti": "t"}));
     old.issued_at = Some(NumericDate::from_secs(99));
     assert_eq!(reason(&revocation, &old), Some(Reason::TokenRevoked));
+}
+
+#[test]
+fn a_list_that_is_fetched_holds_for_who_was_let_through_before() {
+    let mut revocation = load(&["t-1"], &[]);
+    revocation.fetched = Some((3, Polled::default()));
+    revocation.issuers = vec![("https://corp.example/".into(), "corp".into())];
+    let alice = identity(Kind::Jwt, json!({"jti": "t-2"}));
+    assert_eq!(
+        reason(&revocation, &alice),
+        Some(Reason::KeysUnavailable),
+        "nobody is let in before there is a list"
+    );
+    assert_eq!(revocation.missed(), Some(Missing { feed: 3, all: true }));
+    assert_eq!(revocation.missed(), None);
+    let mut come = |text: &str| -> Result<bool, String> {
+        let newer = revocation.read(3, text.as_bytes())?;
+        let is_new = newer.is_some();
+        newer.into_iter().for_each(|newer| revocation.replace(newer));
+        Ok(is_new)
+    };
+    assert_eq!(come(r#"{"version":1}"#), Ok(true));
+    assert_eq!(come(r#"{"version":1}"#), Ok(false));
+    assert!(come("x").unwrap_err().starts_with("the list is malformed"));
+    assert!(revocation.read(2, b"x").unwrap().is_none(), "what another feed brings is nothing of ours");
+    assert_eq!(reason(&revocation, &alice), None);
+    assert_eq!(reason(&revocation, &alice), None);
+    let listed = r#"{"version":2,"tokens":[{"jti":"t-2","issuer":"https://corp.example/"}]}"#;
+    let newer = revocation.read(3, listed.as_bytes()).unwrap().unwrap();
+    revocation.replace(newer);
+    assert_eq!(reason(&revocation, &alice), Some(Reason::TokenRevoked), "at once, cached or not");
+    // The bundle's own list holds as well.
+    assert_eq!(reason(&revocation, &identity(Kind::Jwt, json!({"jti": "t-1"}))), Some(Reason::TokenRevoked));
 }

@@ -10,17 +10,23 @@ mod document;
 mod list;
 mod names;
 pub mod plan;
-#[cfg_attr(not(test), expect(dead_code, reason = "only what fetches a list has one"))]
 mod polled;
+
+use std::cell::Cell;
 
 pub use self::document::{DocumentError, MAX_DOCUMENT_BYTES};
 pub use self::names::MAX_NAMES;
 
 use self::list::{Asked, List};
 use self::plan::RevocationPlan;
+use self::polled::{Newer, Polled};
 use super::identity::Identity;
 use super::method::Kind;
+use super::plan::AuthenticationPlan;
+use super::remote;
+use crate::feeds::plan::ContentKind;
 use crate::host::Now;
+use crate::pipeline::Missing;
 use crate::plan::PlanError;
 use crate::reason::Reason;
 
@@ -30,6 +36,12 @@ pub(super) struct Revocation {
     at: String,
     require: Vec<String>,
     list: List,
+    /// A list that is fetched, and by which feed.
+    fetched: Option<(usize, Polled)>,
+    /// What documents call an issuer, and the name of its method.
+    issuers: Vec<(String, String)>,
+    /// What the identity that was held back last misses.
+    missed: Cell<Option<Missing>>,
     /// Grows with every change. Identities begin with 0, which no lists have.
     generation: u64,
 }
@@ -42,18 +54,31 @@ pub(super) struct NotAdmitted {
 }
 
 impl Revocation {
-    /// Makes ready what a plan says. `methods` are the names of all methods.
+    /// Makes ready what a plan says, with the names of all methods in it.
     ///
     /// # Errors
     /// When a column does not fit, or a claim is none that a list can name.
-    pub(super) fn load(plan: &RevocationPlan, methods: &[&str]) -> Result<Self, PlanError> {
+    pub(super) fn load(plan: &RevocationPlan, all: &AuthenticationPlan) -> Result<Self, PlanError> {
         let place = "authentication.revoked";
         if let Some(claim) = plan.require.iter().find(|claim| !["jti", "sid"].contains(&claim.as_str())) {
             let problem = format!("no list names `{claim}`; give `jti` or `sid`");
             return Err(PlanError::new(format!("{place}.require"), problem));
         }
-        let list = List::load(&plan.list, methods, &format!("{place}.list"))?;
-        Ok(Self { at: plan.at.clone(), require: plan.require.clone(), list, generation: 1 })
+        let methods: Vec<&str> = all.names().collect();
+        if let Some(feed) = plan.feed {
+            remote::check(&all.feeds, feed, ContentKind::Revocations, &format!("{place}.feed"))?;
+        }
+        let named = methods.iter().map(|name| ((*name).to_owned(), (*name).to_owned()));
+        let issuers = named.chain(all.jwt.iter().map(|jwt| (jwt.issuer.clone(), jwt.name.clone())));
+        Ok(Self {
+            at: plan.at.clone(),
+            require: plan.require.clone(),
+            list: List::load(&plan.list, &methods, &format!("{place}.list"))?,
+            fetched: plan.feed.map(|feed| (feed, Polled::default())),
+            issuers: issuers.collect(),
+            missed: Cell::new(None),
+            generation: 1,
+        })
     }
 
     /// Where it was written.
@@ -66,13 +91,51 @@ impl Revocation {
         if identity.cleared.get() == self.generation {
             return Ok(());
         }
+        let fetched = match &self.fetched {
+            None => None,
+            Some((_, polled)) if polled.list().is_some() => polled.list(),
+            Some((feed, _)) => {
+                self.missed.set(Some(Missing { feed: *feed, all: true }));
+                let detail = "the list of what is revoked could not be fetched so far".to_owned();
+                return Err(NotAdmitted { reason: Reason::KeysUnavailable, detail });
+            }
+        };
         let asked = self.asked(identity)?;
-        if let Some(revoked) = self.list.judge(&asked, now) {
+        if let Some(revoked) =
+            [Some(&self.list), fetched].into_iter().flatten().find_map(|list| list.judge(&asked, now))
+        {
             return Err(NotAdmitted { reason: Reason::TokenRevoked, detail: revoked.to_string() });
         }
         // Entries end and none begins, so who is let through now is let through until the lists change.
         identity.cleared.set(self.generation);
         Ok(())
+    }
+
+    /// Gives what the identity missed that was held back last, once.
+    pub(super) fn missed(&self) -> Option<Missing> {
+        self.missed.take()
+    }
+
+    /// Reads the content of a feed; `None` if it is not this list's, or brings nothing new.
+    ///
+    /// # Errors
+    /// When it may not come into force.
+    pub(super) fn read(&self, feed: usize, content: &[u8]) -> Result<Option<Newer>, String> {
+        let Some((_, polled)) = self.fetched.as_ref().filter(|(own, _)| *own == feed) else {
+            return Ok(None);
+        };
+        let method = |issuer: &str| {
+            self.issuers.iter().find(|(written, _)| written == issuer).map(|(_, method)| method.clone())
+        };
+        polled.read(content, &method).map_err(|error| error.to_string())
+    }
+
+    /// Puts a list in force: everybody is held against it anew.
+    pub(super) fn replace(&mut self, newer: Newer) {
+        if let Some((_, polled)) = &mut self.fetched {
+            polled.replace(newer);
+            self.generation = self.generation.wrapping_add(1);
+        }
     }
 
     /// What of an identity a list can name. Only tokens have names of their own.
@@ -94,6 +157,12 @@ impl Revocation {
         Ok(asked)
     }
 
+    /// Whether a list names anybody by this claim.
+    fn names(&self, claim: &str) -> bool {
+        let fetched = self.fetched.as_ref().and_then(|(_, polled)| polled.list());
+        self.list.names(claim) || fetched.is_some_and(|list| list.names(claim))
+    }
+
     fn claim<'i>(&self, identity: &'i Identity, name: &'static str) -> Result<Option<&'i str>, NotAdmitted> {
         let invalid = |problem: &str| {
             let detail = format!("claim `{name}` {problem}");
@@ -107,7 +176,7 @@ impl Revocation {
             Some(value) => match value.as_str() {
                 Some(text) => Ok(Some(text)),
                 // Somebody may have listed it in another spelling.
-                None if self.require.iter().any(|claim| claim == name) || self.list.names(name) => {
+                None if self.require.iter().any(|claim| claim == name) || self.names(name) => {
                     invalid("is not a string, and tokens are revoked by it")
                 }
                 None => Ok(None),

@@ -12,6 +12,10 @@ pub struct RevocationPlan {
     pub require: Vec<String>,
     /// The list that the bundle has.
     pub list: ListPlan,
+    /// A list that is fetched beside it: an index into [`crate::authentication::plan::AuthenticationPlan::feeds`]. Before
+    /// the first one has come nobody is let in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed: Option<usize>,
 }
 
 /// A list, by columns.

@@ -43,7 +43,7 @@ pub(super) fn translate(
     engine::AuthenticationPlan {
         jwt: jwt::translate(input, files, &mut feeds, report),
         api_keys: api_keys::translate(input, files, report),
-        revoked: revocation::translate(input, &names, files, report),
+        revoked: revocation::translate(input, &names, &mut feeds, files, report),
         basic: basic
             .map(|(index, basic)| basic::translate(basic, at.get("basic").item(index), files, report))
             .collect(),

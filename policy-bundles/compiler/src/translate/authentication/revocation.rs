@@ -2,6 +2,7 @@
 
 use bartizan_engine::authentication::revocation::MAX_NAMES;
 use bartizan_engine::authentication::revocation::plan::{ListPlan, NamesPlan, RevocationPlan};
+use bartizan_engine::feeds::plan::ContentKind;
 use bartizan_spec::authentication::revocation::{
     Revoked, RevokedFile, RevokedSession, RevokedSubject, RevokedToken,
 };
@@ -11,6 +12,7 @@ use bartizan_spec::time::Moment;
 
 use super::super::{Input, data};
 use super::places::twice;
+use super::remote::Feeds;
 use crate::diagnostic::Report;
 use crate::files::Files;
 use crate::suggest;
@@ -20,20 +22,30 @@ use crate::yaml::Cursor;
 pub(super) fn translate(
     input: &Input<'_>,
     methods: &[&str],
+    feeds: &mut Feeds,
     files: &mut Files,
     report: &mut Report,
 ) -> Option<RevocationPlan> {
     let at = input.root().get("authentication").get("revoked");
-    let (file, require, here) = match input.bundle.authentication.revoked.as_ref()? {
-        Revoked::File(file) => (file, Vec::new(), at),
-        Revoked::Lists(lists) => {
-            twice(&lists.require, at.get("require"), "claim", report);
-            (&lists.file, lists.require.iter().map(|claim| claim.name().to_owned()).collect(), at.get("file"))
+    let revoked = input.bundle.authentication.revoked.as_ref()?;
+    let (mut require, mut feed, mut here) = (Vec::new(), None, at);
+    if let Revoked::Lists(lists) = revoked {
+        twice(&lists.require, at.get("require"), "claim", report);
+        require = lists.require.iter().map(|claim| claim.name().to_owned()).collect();
+        if let Some(remote) = &lists.remote {
+            feed = Some(feeds.place(remote, ContentKind::Revocations, "revoked", at.get("remote"), report));
         }
-    };
-    let read = data::read::<RevokedFile>(file.as_str(), &revoked_file_schema(), here.span(), files, report);
+        here = at.get("file");
+        if lists.file.is_none() && lists.remote.is_none() {
+            let help = "write `file: data/revoked.yaml`, or `remote: {cluster: ..., uri: ...}`";
+            report.error("no-list", at.span(), "`revoked` names no list", help);
+        }
+    }
+    let read = revoked.file().and_then(|file| {
+        data::read::<RevokedFile>(file.as_str(), &revoked_file_schema(), here.span(), files, report)
+    });
     let list = read.map(|(list, tree)| columns(&list, Cursor::root(&tree), methods, report));
-    Some(RevocationPlan { at: at.at(), require, list: list.unwrap_or_default() })
+    Some(RevocationPlan { at: at.at(), require, list: list.unwrap_or_default(), feed })
 }
 
 /// One entry of any kind.
