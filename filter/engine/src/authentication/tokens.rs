@@ -95,15 +95,16 @@ impl Tokens {
         Ok(Self { providers, places, unverified_removed, cache: TokenCache::default(), missed: None })
     }
 
-    /// The places of tokens that upstream must not see: with an identity, what its issuer's policy says; without
-    /// one, every place from which some issuer's tokens are not forwarded.
+    /// The places of tokens that upstream must not see: of a verified token, what its issuer's policy says; of one that
+    /// nobody judged, all where somebody is known by other means, for upstream would take it for that somebody's; and
+    /// where nobody is known every place from which some issuer's tokens are not forwarded.
     pub(super) fn hidden(&self, known: Option<&Known>) -> Places {
-        let identity = known.and_then(|known| known.of_kind(Kind::Jwt));
-        match identity.and_then(|identity| self.providers.get(identity.method)) {
+        let Some(known) = known else { return self.unverified_removed };
+        match known.of_kind(Kind::Jwt).and_then(|identity| self.providers.get(identity.method)) {
             // There is exactly one token in the request, or there would be no identity.
             Some(provider) if provider.forward_token => 0,
             Some(provider) => provider.places,
-            None => self.unverified_removed,
+            None => self.places,
         }
     }
 

@@ -191,14 +191,15 @@ impl ApiKeys {
         }
     }
 
-    /// The places whose keys upstream must not see.
+    /// The places whose keys upstream must not see; as with tokens, all of them where nobody looked the key up and
+    /// somebody is known by other means.
     pub(super) fn hidden(&self, known: Option<&Known>) -> Places {
-        let shown = known.and_then(|known| known.of_kind(Kind::ApiKey));
-        match shown.and_then(|identity| self.methods.get(identity.method)) {
+        let Some(known) = known else { return self.unverified_removed };
+        match known.of_kind(Kind::ApiKey).and_then(|identity| self.methods.get(identity.method)) {
             // There is exactly one key in the request, or there would be no identity.
             Some(method) if method.forward_key => 0,
             Some(method) => method.places,
-            None => self.unverified_removed,
+            None => self.places,
         }
     }
 }
@@ -232,15 +233,19 @@ fn believe<'m>(
     allowed: Allowed,
     now: Now,
 ) -> Result<Rc<Identity>, Problem<'m>> {
+    // What an unset variable in a script comes to is nobody's key, whatever the table says of its digest.
+    if found.token.is_empty() {
+        return Err(Problem::Unknown);
+    }
     if found.token.len() > MAX_KEY_BYTES {
         return Err(Problem::TooLong { bytes: found.token.len() });
     }
     // Every table is asked, in the order of the policy: what a key is must not depend on the route.
     let hit = methods.iter().enumerate().find_map(|(index, method)| {
-        let row = method.table.find(&method.digester.digest(found.token))?;
-        Some((index, method, row))
+        let digest = method.digester.digest(found.token);
+        Some((index, method, method.table.find(&digest)?, digest))
     });
-    let Some((index, method, row)) = hit else { return Err(Problem::Unknown) };
+    let Some((index, method, row, digest)) = hit else { return Err(Problem::Unknown) };
     let entry = method.table.row(row).ok_or(Problem::Unknown)?;
     let client = entry.client;
     if method.places & found.place == 0 {
@@ -267,7 +272,7 @@ fn believe<'m>(
     {
         return Ok(Rc::clone(&known.identity));
     }
-    let identity = Rc::new(method.identity(index, entry)?);
+    let identity = Rc::new(method.identity(index, entry, &digest)?);
     if let Some(slot) = remembered.get_mut(place) {
         *slot = Some(Remembered { method: index, row, identity: Rc::clone(&identity) });
     }
@@ -275,8 +280,10 @@ fn believe<'m>(
 }
 
 impl Method {
-    fn identity<'m>(&self, index: usize, entry: Row<'m>) -> Result<Identity, Problem<'m>> {
+    fn identity<'m>(&self, index: usize, entry: Row<'m>, digest: &[u8]) -> Result<Identity, Problem<'m>> {
         let mut identity = Identity::new(Kind::ApiKey, index, &self.name, entry.client.to_owned());
+        // A client may have several keys, and what one of them was raised to is not for the others.
+        identity.credential = digest.to_vec();
         identity.roles.clone_from(&entry.profile.roles);
         identity.permissions.clone_from(&entry.profile.permissions);
         identity.claims.clone_from(&entry.profile.claims);

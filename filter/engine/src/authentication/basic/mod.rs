@@ -77,9 +77,12 @@ impl Passwords {
 
     /// Where credentials are that upstream must not see.
     pub(super) fn hidden(&self, known: Option<&Known>) -> Places {
-        let identity = known.and_then(|known| known.of_kind(Kind::Basic));
-        let forwards = match identity.and_then(|identity| self.methods.get(identity.method)) {
-            Some(method) => method.forward_credentials,
+        let forwards = match known {
+            // What nobody judged would be taken by upstream for that of whoever is known by other means.
+            Some(known) => known
+                .of_kind(Kind::Basic)
+                .and_then(|identity| self.methods.get(identity.method))
+                .is_some_and(|method| method.forward_credentials),
             None => self.methods.iter().all(|method| method.forward_credentials),
         };
         if forwards { 0 } else { self.place }
