@@ -32,6 +32,8 @@ fn differences_are_told_in_words() {
         "      permissions: + device:list",
         "      rate: - 60/1m burst 60, + 120/1m burst 120",
         "      access: public -> authenticated",
+        // Methods by their names: their numbers move when one is added.
+        "      authentication: + any of other, corp",
         // Of what comes all is told, of what goes what mattered most.
         "  + GET /come",
         "      access: permission device:read",
@@ -53,7 +55,7 @@ fn differences_are_told_in_words() {
     let json = scratch.json(1, "diff old new");
     let routes =
         json["changes"].as_array().into_iter().flatten().filter(|change| change["section"] == "routes");
-    assert_eq!(routes.count(), 3, "{json:#}");
+    assert_eq!(routes.count(), 4, "{json:#}");
     // An artifact, a plan and a directory of one bundle are the same.
     scratch.ends(0, "build old -o old.bundle");
     scratch.ends(0, "build old --plan -o old.json");
@@ -70,6 +72,47 @@ fn differences_are_told_in_words() {
     scratch.write("broken/bundle.yaml", b"{");
     scratch.ends(2, "diff old broken");
     scratch.ends(3, "diff old nowhere");
+}
+
+/// A plan names methods by number, and a number may come to mean another method while it stays the same.
+#[test]
+fn a_route_that_takes_another_issuer_is_told_whatever_the_order() {
+    let scratch = Scratch::new("methods");
+    let issuer = |name: &str| {
+        format!(
+            "{{name: {name}, issuer: {name}, audiences: [api], algorithms: [HS256], keys: {{secret: {{env: S}}}}}}"
+        )
+    };
+    let bundle = |first: &str, second: &str, taken: &str| {
+        format!(
+            "apiVersion: bartizan/v1\nname: edge\nauthentication: {{jwt: [{}, {}]}}\nroutes: [{{path: /admin, access: authenticated, authentication: {{any: [{taken}]}}}}]\n",
+            issuer(first),
+            issuer(second)
+        )
+    };
+    scratch.write("old/bundle.yaml", bundle("corp", "partners", "corp").as_bytes());
+    scratch.write("new/bundle.yaml", bundle("partners", "corp", "partners").as_bytes());
+    let text = scratch.ends(1, "diff old new");
+    assert!(text.contains("authentication: any of corp -> any of partners"), "{text}");
+    scratch.write("turned/bundle.yaml", bundle("partners", "corp", "corp").as_bytes());
+    assert_eq!(scratch.ends(0, "diff old turned"), "no difference\n");
+}
+
+#[test]
+fn hashes_of_passwords_are_not_shown() {
+    let scratch = Scratch::new("passwords");
+    let bundle = "apiVersion: bartizan/v1\nname: edge\nauthentication: {basic: [{name: tools, users: users.yaml}]}\nroutes: [{path: /, access: authenticated}]\n";
+    let hashes = [
+        ("old", "$2b$08$sU2hb6aJm2AYZfSymP59su1EgHnoDnxramIblL6.u62d.V8E.GjRu"),
+        ("new", "$2b$04$ZSdSoFOu7v3Cw8O2.TyTweeEIt2u40NgSxzCGDypzG9z2DLS7luQS"),
+    ];
+    for (name, hash) in hashes {
+        let users = format!("users:\n  ann: {{password: \"{hash}\"}}\n");
+        scratch.write(&format!("{name}/bundle.yaml"), bundle.as_bytes());
+        scratch.write(&format!("{name}/users.yaml"), users.as_bytes());
+    }
+    let text = scratch.ends(1, "diff old new");
+    assert!(text.contains("tools") && text.contains("hashes: sha256:") && !text.contains("$2b$"), "{text}");
 }
 
 #[test]

@@ -44,17 +44,27 @@ pub(super) fn of_json(mut plan: Value, release: &Release) -> Document {
     let mut of_validation = |name: &str| validation.get_mut(name).map(Value::take).unwrap_or_default();
     let (schemas, bodies) = (of_validation("schemas"), of_validation("bodies"));
     let inspections = of_validation("inspections");
-    let step_ups = authentication.get_mut("step_up").map(Value::take).unwrap_or_default();
+    let combinations = authentication.get_mut("combinations").map(Value::take).unwrap_or_default();
+    let combinations: Vec<Value> =
+        list(&combinations).iter().map(|one| combination(one, &authentication)).collect();
+    let mut step_ups = authentication.get_mut("step_up").map(Value::take).unwrap_or_default();
+    let factors = authentication.get("totp").cloned().unwrap_or_default();
+    for step_up in step_ups.as_array_mut().into_iter().flatten() {
+        replace(step_up, "totp", |number| at(list(&factors), &number).get("name").cloned().unwrap_or(number));
+    }
     let shared = Shared {
         limits: &limit_names,
         requirements: list(&requirements),
         bodies: &list(&bodies).iter().map(|rule| body(rule, list(&schemas))).collect::<Vec<_>>(),
         inspections: &list(&inspections).iter().map(inspection).collect::<Vec<_>>(),
         step_ups: list(&step_ups),
+        combinations: &combinations,
     };
     let routes = named(&routes, "id", |route| shared.route(route));
     let jwt = authentication.get_mut("jwt").map(Value::take).unwrap_or_default();
     let api_keys = authentication.get_mut("api_keys").map(Value::take).unwrap_or_default();
+    let basic = authentication.get_mut("basic").map(Value::take).unwrap_or_default();
+    let totp = authentication.get_mut("totp").map(Value::take).unwrap_or_default();
     if let Some(revoked) = authentication.get_mut("revoked") {
         replace(revoked, "list", revoked_list);
     }
@@ -76,6 +86,8 @@ pub(super) fn of_json(mut plan: Value, release: &Release) -> Document {
         ("network", Section::One(network)),
         ("issuers", named(&jwt, "name", issuer)),
         ("api keys", named(&api_keys, "name", key_table)),
+        ("passwords", named(&basic, "name", secret_table)),
+        ("second factors", named(&totp, "name", secret_table)),
         ("roles", named(&roles, "name", Clone::clone)),
         ("limits", named(&limits, "id", limit)),
         ("routes", routes),
@@ -147,6 +159,7 @@ struct Shared<'s> {
     bodies: &'s [Value],
     inspections: &'s [Value],
     step_ups: &'s [Value],
+    combinations: &'s [Value],
 }
 
 impl Shared<'_> {
@@ -156,6 +169,7 @@ impl Shared<'_> {
         replace(&mut route, "body", |number| at(self.bodies, &number));
         replace(&mut route, "inspection", |number| at(self.inspections, &number));
         replace(&mut route, "step_up", |number| without_nulls(at(self.step_ups, &number)));
+        replace(&mut route, "authentication", |number| at(self.combinations, &number));
         replace(&mut route, "access", |access| self.access(access));
         route
     }
@@ -237,6 +251,36 @@ fn issuer(jwt: &Value) -> Value {
         replace(&mut jwt, pairs, mapping);
     }
     jwt
+}
+
+/// Which methods a route takes, by their names: numbers say nothing, and mean another method when one is added.
+fn combination(combination: &Value, authentication: &Value) -> Value {
+    let mode = combination.get("mode").and_then(Value::as_str).unwrap_or_default();
+    let methods = list(combination.get("methods").unwrap_or(&Value::Null)).iter().map(|method| {
+        let (kind, number) = method.as_object().and_then(|pair| pair.iter().next())?;
+        let of_kind = list(authentication.get(kind)?);
+        Some(at(of_kind, number).get("name")?.as_str()?.to_owned())
+    });
+    match methods.collect::<Option<Vec<_>>>() {
+        Some(names) => Value::from(format!("{mode} of {}", names.join(", "))),
+        None => combination.clone(),
+    }
+}
+
+/// Something with a table of what nobody should see in a log of a pipeline, hashes of passwords among it: only
+/// that it changed is shown.
+fn secret_table(method: &Value) -> Value {
+    let mut method = method.clone();
+    for member in ["users", "hashes"] {
+        replace(&mut method, member, |table| match table.get("env") {
+            Some(_) => table,
+            None => Value::from(digest(&table)),
+        });
+    }
+    for pairs in ["forward", "forward_claims"] {
+        replace(&mut method, pairs, mapping);
+    }
+    method
 }
 
 /// A table of API keys: nobody reads a hundred thousand digests, so what changed among them is said by their number.
