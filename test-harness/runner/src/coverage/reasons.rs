@@ -48,8 +48,9 @@ pub fn possible(plan: &Plan, reason: Reason) -> bool {
     };
     let networks = !plan.network.deny.is_empty() || !plan.network.allow.is_empty();
     match reason {
-        // Whether keys are there is nothing that a policy decides.
-        Reason::NoPolicy | Reason::KeysUnavailable | Reason::LimitsUnavailable => false,
+        Reason::NoPolicy | Reason::LimitsUnavailable => false,
+        // Whether fetched keys are there is nothing that a policy decides, but it decides that they are fetched.
+        Reason::KeysUnavailable => !plan.authentication.feeds.is_empty(),
         Reason::PathMalformed
         | Reason::PathAmbiguous
         | Reason::UriTooLong
