@@ -21,7 +21,7 @@ authentication:
     - name: asymmetric
       issuer: https://a.example/
       audiences: [t]
-      algorithms: [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA]
+      algorithms: [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES256K, ES384, EdDSA]
       keys: {jwks: keys.json}
       from: [{header: authorization, scheme: Bearer}, {cookie: session}, {query: access_token}]
       map: {roles: roles}
