@@ -5,7 +5,7 @@ use std::fmt;
 use super::answer::Asked;
 use super::failure::{Failure, Fault};
 use super::manifest::Blob;
-use super::record::{Broken, Digest, Lease, Mark, Slots, State};
+use super::record::{Accepted, Broken, Digest, Lease, Mark, Slots, State};
 use super::schedule;
 use super::source::{ARTIFACT, MANIFEST, Place, Source};
 use crate::envelope::payload::{About, WhenExpired};
@@ -213,11 +213,14 @@ impl Follower {
             return None;
         }
         // Another worker may have asked and been answered since the state was read.
+        let before = state;
         let state = match self.slots.state(host) {
             Ok((state, _)) => state.unwrap_or_default(),
             Err(Broken) => return self.give_up(host),
         };
-        if !self.is_due(&state, now) {
+        let is_news =
+            |accepted: &Accepted| Some(&accepted.mark) != before.accepted.as_ref().map(|it| &it.mark);
+        if !self.is_due(&state, now) || state.accepted.as_ref().is_some_and(is_news) {
             return self.give_up(host);
         }
         let (asked, request) = match &self.source.place {

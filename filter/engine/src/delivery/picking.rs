@@ -54,7 +54,8 @@ impl Follower {
         let state = state.unwrap_or_default();
         let ever = written.is_some() || state.accepted.is_some();
         let picked = self.pick(host, now, mine, &state, version, floor.as_ref());
-        let ask = self.poll(host, now, mine, &state);
+        // What was picked up is in force here only after this tick: whoever asks before that asks for all of it again.
+        let ask = if matches!(picked, Some(Ok(_))) { None } else { self.poll(host, now, mine, &state) };
         Tick { state: Some(state), ever, picked, ask }
     }
 
