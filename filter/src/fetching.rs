@@ -39,7 +39,7 @@ pub(crate) fn resume(engine: &mut Engine) {
 fn look(engine: &mut Engine, feed: usize, metrics: Option<&Metrics>) {
     match engine.look(feed, &mut shared()) {
         Look::Nothing => {}
-        Look::Taken => log(Level::Info, engine, feed, "are in use"),
+        Look::Taken => taken(engine, feed),
         Look::Refused(failure) => {
             if let Some(metrics) = metrics {
                 metrics.count_feed(Feed::Refused(failure.kind));
@@ -56,6 +56,17 @@ fn look(engine: &mut Engine, feed: usize, metrics: Option<&Metrics>) {
 
 fn told(what: &str, failure: &Failure) -> String {
     format!("{what}: {failure}; {}", failure.kind.remedy())
+}
+
+/// Says that other content is in force, and what of it is of no use.
+fn taken(engine: &Engine, feed: usize) {
+    log(Level::Info, engine, feed, "are in use");
+    let left_out = engine.left_out(feed);
+    if left_out > 0 {
+        let problem = "revoke nothing and are left out: they name an issuer that the policy does not have, or go by `jti`, `sid` or \
+            a time of issue where a method takes no tokens; name whom to refuse under `subjects`";
+        log(Level::Error, engine, feed, &format!("have {left_out} entries that {problem}"));
+    }
 }
 
 fn log(level: Level, engine: &Engine, feed: usize, what: &str) {
@@ -171,7 +182,7 @@ impl Fetching {
             Outcome::Unchanged { again } => again,
             Outcome::Changed { again } => {
                 metrics.count_feed(Feed::Change);
-                log(Level::Info, engine, feed, "are in use");
+                taken(engine, feed);
                 again
             }
             Outcome::Failed { failure, news } => {

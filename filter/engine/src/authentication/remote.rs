@@ -57,6 +57,11 @@ impl Authenticator {
         }
         Ok(())
     }
+
+    /// How many entries of what a feed brought are about nobody.
+    pub fn left_out(&self, feed: usize) -> usize {
+        self.revocation.as_ref().map_or(0, |revocation| revocation.left_out(feed))
+    }
 }
 
 /// The feeds of a plan, made ready.

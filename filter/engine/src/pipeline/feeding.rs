@@ -73,6 +73,12 @@ impl Engine {
         &self.feeds
     }
 
+    /// How many entries of what a feed brought are about nobody: whoever publishes them may believe otherwise.
+    #[must_use]
+    pub fn left_out(&self, feed: usize) -> usize {
+        self.authenticator.left_out(feed)
+    }
+
     /// Gives this worker a number that no other has drawn: by it leases are told apart.
     pub fn draw(&mut self, drawn: u64) {
         for (fetcher, number) in self.feeds.iter_mut().zip(0_u64..) {

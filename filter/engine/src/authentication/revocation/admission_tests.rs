@@ -35,7 +35,7 @@ fn who_was_let_through_is_not_looked_up_again_until_the_lists_change() {
     let alice = identity(Kind::Jwt, json!({"jti": "t-2"}));
     assert_eq!(reason(&revocation, &alice), None);
     assert_eq!(alice.cleared.get(), 1);
-    revocation.list = List::load(&plan(&["t-2"], &[]).list, &[], "").unwrap();
+    revocation.list = List::load(&plan(&["t-2"], &[]).list, &[], &[], "").unwrap();
     assert_eq!(reason(&revocation, &alice), None, "the number of the lists is what counts");
     revocation.generation += 1;
     assert_eq!(reason(&revocation, &alice), Some(Reason::TokenRevoked));
@@ -82,7 +82,7 @@ fn what_tokens_call_themselves_others_do_not() {
 fn a_list_that_is_fetched_holds_for_who_was_let_through_before() {
     let mut revocation = load(&["t-1"], &[]);
     revocation.fetched = Some((3, Polled::default()));
-    revocation.issuers = vec![("https://corp.example/".into(), "corp".into())];
+    revocation.issuers = vec![("https://corp.example/".into(), Called::method("corp", &["corp"]))];
     let alice = identity(Kind::Jwt, json!({"jti": "t-2"}));
     assert_eq!(
         reason(&revocation, &alice),

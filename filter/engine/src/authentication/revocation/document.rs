@@ -11,8 +11,9 @@
 //!
 //! Times are whole seconds since 1970. A name alone stands for an object with nothing but the name. A document is taken
 //! whole or not at all: unknown or repeated members, a wrong type or anything behind it refuse it, for half of a list of
-//! what is revoked lets the other half in. An entry that speaks of an issuer that the policy does not have can mean nobody
-//! and is left out; an issuer is called by the name of its method or by the `iss` of its tokens.
+//! what is revoked lets the other half in. An entry is left out, and counted, if it can mean nobody: it speaks of an issuer
+//! that the policy does not have, or by what only tokens have of a method that takes none. An issuer is called by the name
+//! of its method or by the `iss` of its tokens.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -38,8 +39,24 @@ const YEAR_10000: u64 = 253_402_300_800;
 pub(super) struct Document {
     pub(super) version: u64,
     pub(super) list: List,
-    /// Entries that speak of issuers which the policy does not have.
+    /// Entries that can mean nobody.
     pub(super) left_out: usize,
+}
+
+/// Whom a document calls an issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Called {
+    /// The name of the method.
+    method: String,
+    /// Whether it takes tokens: other credentials have no names of their own, and no time at which they were issued.
+    tokens: bool,
+}
+
+impl Called {
+    /// A method; `tokens` are the names of those that take tokens.
+    pub(super) fn method(name: &str, tokens: &[&str]) -> Self {
+        Self { method: name.to_owned(), tokens: tokens.contains(&name) }
+    }
 }
 
 /// Why a document is refused. It repeats nothing of the document but where it broke off.
@@ -100,10 +117,10 @@ impl fmt::Display for DocumentError {
 
 impl std::error::Error for DocumentError {}
 
-/// Reads a document. `issuers` gives the name of a method for the name of an issuer as documents have it.
+/// Reads a document. `issuers` gives a method for the name of an issuer as documents have it.
 pub(super) fn read(
     bytes: &[u8],
-    issuers: &dyn Fn(&str) -> Option<String>,
+    issuers: &dyn Fn(&str) -> Option<Called>,
 ) -> Result<Document, DocumentError> {
     if bytes.len() > MAX_DOCUMENT_BYTES {
         return Err(DocumentError::TooLarge);
@@ -141,23 +158,23 @@ struct RawEntry<'d> {
 }
 
 impl Raw<'_> {
-    fn into_document(self, resolve: &dyn Fn(&str) -> Option<String>) -> Result<Document, DocumentError> {
+    fn into_document(self, resolve: &dyn Fn(&str) -> Option<Called>) -> Result<Document, DocumentError> {
         let mut issuers: Vec<String> = Vec::new();
         // Documents repeat few issuers many times.
-        let mut known: Vec<(&str, Option<u16>)> = Vec::new();
-        let mut number = |issuer| -> Result<Option<u16>, DocumentError> {
+        let mut known: Vec<(&str, Option<(u16, bool)>)> = Vec::new();
+        let mut number = |issuer| -> Result<Option<(u16, bool)>, DocumentError> {
             if let Some((_, number)) = known.iter().find(|(name, _)| *name == issuer) {
                 return Ok(*number);
             }
             if known.len() >= MAX_ISSUERS {
                 return Err(DocumentError::List { member: "issuers", problem: "has more than 64 of them" });
             }
-            let number = resolve(issuer).and_then(|name| {
-                let at = issuers.iter().position(|other| *other == name).unwrap_or_else(|| {
-                    issuers.push(name);
+            let number = resolve(issuer).and_then(|Called { method, tokens }| {
+                let at = issuers.iter().position(|other| *other == method).unwrap_or_else(|| {
+                    issuers.push(method);
                     issuers.len().saturating_sub(1)
                 });
-                u16::try_from(at).ok()
+                Some((u16::try_from(at).ok()?, tokens))
             });
             known.push((issuer, number));
             Ok(number)
@@ -166,19 +183,22 @@ impl Raw<'_> {
         let mut issuers_before = Vec::new();
         for (issuer, second) in &self.issuers {
             match number(issuer.as_ref())? {
-                Some(number) => issuers_before.push((number, *second)),
-                None => left_out = left_out.saturating_add(1),
+                Some((number, true)) => issuers_before.push((number, *second)),
+                Some((_, false)) | None => left_out = left_out.saturating_add(1),
             }
         }
         let mut lists = [Vec::new(), Vec::new(), Vec::new()];
-        for (entries, raw) in lists.iter_mut().zip([&self.tokens, &self.sessions, &self.subjects]) {
+        let named = [(&self.tokens, true), (&self.sessions, true), (&self.subjects, false)];
+        for (entries, (raw, of_tokens)) in lists.iter_mut().zip(named) {
             entries.reserve_exact(raw.len());
             for raw in raw {
                 let issuer = match &raw.issuer {
                     None => None,
                     Some(issuer) => match number(issuer.as_ref())? {
-                        Some(number) => Some(number),
-                        None => {
+                        Some((number, tokens)) if tokens || (!of_tokens && raw.before.is_none()) => {
+                            Some(number)
+                        }
+                        Some(_) | None => {
                             left_out = left_out.saturating_add(1);
                             continue;
                         }

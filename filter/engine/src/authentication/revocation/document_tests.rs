@@ -5,12 +5,13 @@ use super::super::list::{Asked, Revoked};
 use super::*;
 use crate::host::Now;
 
-fn resolve(issuer: &str) -> Option<String> {
-    match issuer {
-        "corp" | "https://corp.example/" => Some("corp".into()),
-        "partner" => Some("partner".into()),
-        _ => None,
-    }
+fn resolve(issuer: &str) -> Option<Called> {
+    let method = match issuer {
+        "corp" | "https://corp.example/" => "corp",
+        "partner" | "devices" => issuer,
+        _ => return None,
+    };
+    Some(Called::method(method, &["corp", "partner"]))
 }
 
 fn parse(text: &str) -> Result<Document, DocumentError> {
@@ -56,6 +57,23 @@ fn the_example_is_read() {
     assert_eq!(judge("corp", "alice", None, None, 400, 500), None);
     assert_eq!(judge("corp", "bob", None, None, 199, 500), Some(Revoked::IssuedBefore(200)));
     assert_eq!(judge("partner", "bob", None, None, 199, 500), None);
+}
+
+#[test]
+fn entries_that_mean_nobody_are_left_out_and_counted() {
+    let left_out = |members: &str| {
+        let document = parse(&format!(r#"{{"version": 1, {members}}}"#)).unwrap();
+        (document.left_out, document.list.len())
+    };
+    // API keys have no time of issue and no name of their own.
+    assert_eq!(left_out(r#""issuers": {"devices": {"issued_before": 1}}"#), (1, 0));
+    assert_eq!(left_out(r#""tokens": [{"jti": "a", "issuer": "devices"}, "b"]"#), (1, 1));
+    assert_eq!(left_out(r#""sessions": [{"sid": "a", "issuer": "devices"}]"#), (1, 0));
+    assert_eq!(left_out(r#""subjects": [{"sub": "a", "issuer": "devices", "issued_before": 1}]"#), (1, 0));
+    // The nearest that mean somebody.
+    assert_eq!(left_out(r#""subjects": [{"sub": "a", "issuer": "devices"}]"#), (0, 1));
+    assert_eq!(left_out(r#""subjects": [{"sub": "a", "issuer": "corp", "issued_before": 1}]"#), (0, 1));
+    assert_eq!(left_out(r#""issuers": {"corp": {"issued_before": 1}}"#), (0, 1));
 }
 
 #[test]

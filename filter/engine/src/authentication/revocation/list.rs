@@ -89,13 +89,22 @@ impl List {
         })
     }
 
-    /// The list of a plan, whose issuers are among these names.
-    pub(super) fn load(plan: &ListPlan, methods: &[&str], place: &str) -> Result<Self, PlanError> {
+    /// The list of a plan, whose issuers are among these names; `tokens` are those of them that take tokens.
+    pub(super) fn load(
+        plan: &ListPlan,
+        methods: &[&str],
+        tokens: &[&str],
+        place: &str,
+    ) -> Result<Self, PlanError> {
         let wrong = |member: &str, problem: String| PlanError::new(format!("{place}.{member}"), problem);
         for (index, issuer) in plan.issuers.iter().enumerate() {
             if !methods.contains(&issuer.as_str()) {
                 return Err(wrong(&format!("issuers[{index}]"), format!("there is no method `{issuer}`")));
             }
+        }
+        if let Some(member) = revokes_nothing(plan, tokens) {
+            let problem = "an entry names a method without tokens, so it revokes nothing; name a subject without a moment";
+            return Err(wrong(member, problem.into()));
         }
         let names = |member: &str, names| {
             Names::load(names, plan.issuers.len()).map_err(|problem| wrong(member, problem.to_owned()))
@@ -161,6 +170,27 @@ impl List {
             .iter()
             .fold(dates, |all, names| all.saturating_add(names.len()))
     }
+}
+
+/// The column with an entry that goes by what only tokens have, for a method that takes none: whoever wrote it believes
+/// that something is revoked.
+fn revokes_nothing(plan: &ListPlan, tokens: &[&str]) -> Option<&'static str> {
+    // Numbers that stand for nothing are found where names are loaded.
+    let foreign = |number: u32| {
+        let issuer = usize::try_from(number).ok().and_then(|number| plan.issuers.get(number));
+        issuer.is_some_and(|issuer| !tokens.contains(&issuer.as_str()))
+    };
+    let named = |number: &u32| number.checked_sub(1).is_some_and(foreign);
+    if plan.issuers_before.iter().any(|(number, _)| foreign(*number)) {
+        return Some("issuers_before");
+    }
+    for (member, names) in [("tokens", &plan.tokens), ("sessions", &plan.sessions)] {
+        if names.issuer.iter().any(named) {
+            return Some(member);
+        }
+    }
+    let mut dated = plan.subjects.issuer.iter().zip(&plan.subjects.before);
+    dated.any(|(number, before)| *before != 0 && named(number)).then_some("subjects")
 }
 
 /// What the age of a token says. A token that does not tell its age may be as old as any.

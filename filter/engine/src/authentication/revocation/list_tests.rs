@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::plan::NamesPlan;
 use super::*;
 
 const NOW: Now = Now::from_secs(1_000);
@@ -75,11 +76,45 @@ fn the_latest_of_all_times_that_hold_counts() {
 #[test]
 fn lists_of_plans_are_checked() {
     let plan = ListPlan { issuers: vec!["corp".into()], issuers_before: vec![(0, 5)], ..ListPlan::default() };
-    assert!(List::load(&plan, &["corp"], "revoked.list").is_ok());
-    let error = List::load(&plan, &["other"], "revoked.list").unwrap_err();
+    assert!(List::load(&plan, &["corp"], &["corp"], "revoked.list").is_ok());
+    let error = List::load(&plan, &["other"], &["other"], "revoked.list").unwrap_err();
     assert_eq!(error.to_string(), "revoked.list.issuers[0]: there is no method `corp`");
     let plan = ListPlan { issuers_before: vec![(1, 5)], ..plan };
-    assert!(List::load(&plan, &["corp"], "revoked.list").is_err());
+    assert!(List::load(&plan, &["corp"], &["corp"], "revoked.list").is_err());
+}
+
+#[test]
+fn entries_that_could_revoke_nothing_refuse_the_plan() {
+    let names = |issuer, before| NamesPlan {
+        count: 1,
+        names: "x".into(),
+        issuer: vec![issuer],
+        before: vec![before],
+        ..NamesPlan::default()
+    };
+    let plan = ListPlan { issuers: vec!["corp".into(), "devices".into()], ..ListPlan::default() };
+    let load = |plan: &ListPlan| {
+        List::load(plan, &["corp", "devices"], &["corp"], "list").map(|_| ()).map_err(|e| e.to_string())
+    };
+    for (number, good) in [(1, true), (2, false)] {
+        for (member, plan) in [
+            ("issuers_before", ListPlan { issuers_before: vec![(number - 1, 5)], ..plan.clone() }),
+            ("tokens", ListPlan { tokens: names(number, 0), ..plan.clone() }),
+            ("sessions", ListPlan { sessions: names(number, 0), ..plan.clone() }),
+            ("subjects", ListPlan { subjects: names(number, 5), ..plan.clone() }),
+        ] {
+            match load(&plan) {
+                Ok(()) => assert!(good, "{member} {number}"),
+                Err(error) => {
+                    assert!(
+                        !good && error.starts_with(&format!("list.{member}: an entry names a method")),
+                        "{error}"
+                    );
+                }
+            }
+        }
+    }
+    assert_eq!(load(&ListPlan { subjects: names(2, 0), ..plan }), Ok(()), "whoever it is has a subject");
 }
 
 #[derive(Debug, Clone)]

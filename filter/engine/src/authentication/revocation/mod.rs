@@ -17,6 +17,7 @@ use std::cell::Cell;
 pub use self::document::{DocumentError, MAX_DOCUMENT_BYTES};
 pub use self::names::MAX_NAMES;
 
+use self::document::Called;
 use self::list::{Asked, List};
 use self::plan::RevocationPlan;
 use self::polled::{Newer, Polled};
@@ -38,8 +39,8 @@ pub(super) struct Revocation {
     list: List,
     /// A list that is fetched, and by which feed.
     fetched: Option<(usize, Polled)>,
-    /// What documents call an issuer, and the name of its method.
-    issuers: Vec<(String, String)>,
+    /// What documents call an issuer, and its method.
+    issuers: Vec<(String, Called)>,
     /// What the identity that was held back last misses.
     missed: Cell<Option<Missing>>,
     /// Grows with every change. Identities begin with 0, which no lists have.
@@ -65,15 +66,17 @@ impl Revocation {
             return Err(PlanError::new(format!("{place}.require"), problem));
         }
         let methods: Vec<&str> = all.names().collect();
+        let tokens: Vec<&str> = all.jwt.iter().map(|jwt| jwt.name.as_str()).collect();
         if let Some(feed) = plan.feed {
             remote::check(&all.feeds, feed, ContentKind::Revocations, &format!("{place}.feed"))?;
         }
-        let named = methods.iter().map(|name| ((*name).to_owned(), (*name).to_owned()));
-        let issuers = named.chain(all.jwt.iter().map(|jwt| (jwt.issuer.clone(), jwt.name.clone())));
+        let named = methods.iter().map(|name| ((*name).to_owned(), Called::method(name, &tokens)));
+        let issuers =
+            named.chain(all.jwt.iter().map(|jwt| (jwt.issuer.clone(), Called::method(&jwt.name, &tokens))));
         Ok(Self {
             at: plan.at.clone(),
             require: plan.require.clone(),
-            list: List::load(&plan.list, &methods, &format!("{place}.list"))?,
+            list: List::load(&plan.list, &methods, &tokens, &format!("{place}.list"))?,
             fetched: plan.feed.map(|feed| (feed, Polled::default())),
             issuers: issuers.collect(),
             missed: Cell::new(None),
@@ -128,6 +131,11 @@ impl Revocation {
             self.issuers.iter().find(|(written, _)| written == issuer).map(|(_, method)| method.clone())
         };
         polled.read(content, &method).map_err(|error| error.to_string())
+    }
+
+    /// How many entries of the list that a feed brought are about nobody.
+    pub(super) fn left_out(&self, feed: usize) -> usize {
+        self.fetched.as_ref().filter(|(own, _)| *own == feed).map_or(0, |(_, polled)| polled.left_out())
     }
 
     /// Puts a list in force: everybody is held against it anew.

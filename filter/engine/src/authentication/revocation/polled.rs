@@ -4,7 +4,7 @@
 //! the last good one stays, through any outage. Before the first one has come nobody can say what is revoked, so nobody
 //! is let in.
 
-use super::document::{self, Document, DocumentError};
+use super::document::{self, Called, Document, DocumentError};
 use super::list::List;
 use crate::envelope::key::sha256;
 
@@ -19,6 +19,7 @@ struct InForce {
     version: u64,
     digest: [u8; 32],
     list: List,
+    left_out: usize,
 }
 
 /// A document that may come into force.
@@ -33,17 +34,17 @@ impl Polled {
     pub(super) fn read(
         &self,
         bytes: &[u8],
-        issuers: &dyn Fn(&str) -> Option<String>,
+        issuers: &dyn Fn(&str) -> Option<Called>,
     ) -> Result<Option<Newer>, DocumentError> {
         let digest = sha256(bytes);
         if self.in_force.as_ref().is_some_and(|known| known.digest == digest) {
             return Ok(None);
         }
-        let Document { version, list, .. } = document::read(bytes, issuers)?;
+        let Document { version, list, left_out } = document::read(bytes, issuers)?;
         match self.in_force.as_ref().map(|known| known.version) {
             Some(known) if version < known => Err(DocumentError::Older { found: version, known }),
             Some(known) if version == known => Err(DocumentError::Changed { version }),
-            _ => Ok(Some(Newer(InForce { version, digest, list }))),
+            _ => Ok(Some(Newer(InForce { version, digest, list, left_out }))),
         }
     }
 
@@ -56,6 +57,11 @@ impl Polled {
     pub(super) fn list(&self) -> Option<&List> {
         self.in_force.as_ref().map(|known| &known.list)
     }
+
+    /// How many entries of the document are about nobody.
+    pub(super) fn left_out(&self) -> usize {
+        self.in_force.as_ref().map_or(0, |known| known.left_out)
+    }
 }
 
 #[cfg(test)]
@@ -66,7 +72,7 @@ mod tests {
 
     /// What came of a document: whether it was new.
     fn take(polled: &mut Polled, text: &str) -> Result<bool, DocumentError> {
-        let newer = polled.read(text.as_bytes(), &|name| Some(name.to_owned()))?;
+        let newer = polled.read(text.as_bytes(), &|name| Some(Called::method(name, &[name])))?;
         let is_new = newer.is_some();
         newer.into_iter().for_each(|newer| polled.replace(newer));
         Ok(is_new)

@@ -44,7 +44,9 @@ pub(super) fn translate(
     let read = revoked.file().and_then(|file| {
         data::read::<RevokedFile>(file.as_str(), &revoked_file_schema(), here.span(), files, report)
     });
-    let list = read.map(|(list, tree)| columns(&list, Cursor::root(&tree), methods, report));
+    let tokens: Vec<&str> = input.bundle.authentication.jwt.iter().map(|jwt| jwt.name.as_str()).collect();
+    let mut issuers = Issuers { methods, tokens, names: Vec::new(), said: Vec::new(), whole: input.whole };
+    let list = read.map(|(list, tree)| columns(&list, Cursor::root(&tree), &mut issuers, report));
     Some(RevocationPlan { at: at.at(), require, list: list.unwrap_or_default(), feed })
 }
 
@@ -56,13 +58,27 @@ struct Entry<'e> {
     before: Option<Moment>,
 }
 
-fn columns(file: &RevokedFile, at: Cursor<'_>, methods: &[&str], report: &mut Report) -> ListPlan {
-    let mut issuers = Issuers { methods, names: Vec::new() };
+/// What only tokens have: an entry by it is about nobody where a method has no tokens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// A moment at which it was issued.
+    Moment,
+    /// A name of its own: `jti`, `sid`.
+    Name(&'static str),
+    /// Whatever says who it is has a subject.
+    Anything,
+}
+
+fn columns(file: &RevokedFile, at: Cursor<'_>, issuers: &mut Issuers<'_>, report: &mut Report) -> ListPlan {
     let mut issuers_before = Vec::new();
     for (issuer, entry) in &file.issuers.0 {
-        let here = at.get("issuers").key_of(issuer.as_str());
-        let number = issuers.number(issuer, || here, report);
+        let here = || at.get("issuers").key_of(issuer.as_str());
+        let number = issuers.number(issuer, here, report);
+        issuers.check(Some(issuer), Of::Moment, here, report);
         issuers_before.push((number.saturating_sub(1), entry.issued_before.seconds()));
+    }
+    if file.issued_before.is_some() {
+        issuers.check(None, Of::Moment, || at.get("issued_before").span(), report);
     }
     let tokens = file.tokens.iter().map(|token| match token {
         RevokedToken::Name(name) => Entry { name: name.as_str(), issuer: None, until: None, before: None },
@@ -73,7 +89,7 @@ fn columns(file: &RevokedFile, at: Cursor<'_>, methods: &[&str], report: &mut Re
             before: None,
         },
     });
-    let tokens = names(tokens, at.get("tokens"), &mut issuers, report);
+    let tokens = names(tokens, Of::Name("jti"), at.get("tokens"), issuers, report);
     let sessions = file.sessions.iter().map(|session| match session {
         RevokedSession::Name(name) => Entry { name: name.as_str(), issuer: None, until: None, before: None },
         RevokedSession::Entry(entry) => Entry {
@@ -83,7 +99,7 @@ fn columns(file: &RevokedFile, at: Cursor<'_>, methods: &[&str], report: &mut Re
             before: None,
         },
     });
-    let sessions = names(sessions, at.get("sessions"), &mut issuers, report);
+    let sessions = names(sessions, Of::Name("sid"), at.get("sessions"), issuers, report);
     let subjects = file.subjects.iter().map(|subject| match subject {
         RevokedSubject::Name(name) => Entry { name: name.as_str(), issuer: None, until: None, before: None },
         RevokedSubject::Entry(entry) => Entry {
@@ -93,9 +109,9 @@ fn columns(file: &RevokedFile, at: Cursor<'_>, methods: &[&str], report: &mut Re
             before: entry.issued_before,
         },
     });
-    let subjects = names(subjects, at.get("subjects"), &mut issuers, report);
+    let subjects = names(subjects, Of::Anything, at.get("subjects"), issuers, report);
     ListPlan {
-        issuers: issuers.names,
+        issuers: std::mem::take(&mut issuers.names),
         issued_before: file.issued_before.map(Moment::seconds),
         issuers_before,
         tokens,
@@ -107,7 +123,13 @@ fn columns(file: &RevokedFile, at: Cursor<'_>, methods: &[&str], report: &mut Re
 /// The issuers that entries speak of, in the order they came.
 struct Issuers<'m> {
     methods: &'m [&'m str],
+    /// The methods that take tokens.
+    tokens: Vec<&'m str>,
     names: Vec<String>,
+    /// What was said already: a list repeats few issuers many times.
+    said: Vec<(Option<String>, Of)>,
+    /// Whether no method was cut away.
+    whole: bool,
 }
 
 impl Issuers<'_> {
@@ -132,10 +154,48 @@ impl Issuers<'_> {
         });
         u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1)
     }
+
+    /// Reports an entry that revokes nothing, as only tokens have what it goes by. Whoever takes keys back by it would
+    /// believe that they are gone.
+    fn check(
+        &mut self,
+        issuer: Option<&Name>,
+        of: Of,
+        here: impl Fn() -> crate::diagnostic::Span,
+        report: &mut Report,
+    ) {
+        let fits = match issuer {
+            // Of a method that is not there was said that it is not.
+            Some(name) => self.tokens.contains(&name.as_str()) || !self.methods.contains(&name.as_str()),
+            None => !self.tokens.is_empty() || !self.whole,
+        };
+        let what = match of {
+            Of::Anything => return,
+            _ if fits => return,
+            Of::Moment => "no time at which it was issued".to_owned(),
+            Of::Name(claim) => format!("no `{claim}`"),
+        };
+        let key = (issuer.map(|name| name.as_str().to_owned()), of);
+        if self.said.contains(&key) {
+            return;
+        }
+        let who = issuer.map_or_else(
+            || "there is no issuer of tokens, and any other credential".to_owned(),
+            |name| format!("the method `{name}` takes no tokens, and what it takes"),
+        );
+        report.error(
+            "revokes-nothing",
+            here(),
+            format!("{who} has {what}: this would revoke nothing"),
+            "name whom to refuse under `subjects` without `issued_before`; a single API key is taken back with `revoked: true` in its entry",
+        );
+        self.said.push(key);
+    }
 }
 
 fn names<'e>(
     entries: impl ExactSizeIterator<Item = Entry<'e>>,
+    of: Of,
     at: Cursor<'_>,
     issuers: &mut Issuers<'_>,
     report: &mut Report,
@@ -152,8 +212,19 @@ fn names<'e>(
         .enumerate()
         .map(|(index, entry)| {
             let here = || at.item(index).get("issuer").span();
-            let issuer = entry.issuer.map_or(0, |issuer| issuers.number(issuer, here, report));
-            (entry.name, issuer, second(entry.until), second(entry.before))
+            let number = entry.issuer.map_or(0, |issuer| issuers.number(issuer, here, report));
+            let (of, field) =
+                if entry.before.is_some() { (Of::Moment, "issued_before") } else { (of, "issuer") };
+            let written = || {
+                let item = at.item(index);
+                if entry.issuer.is_some() || field == "issued_before" {
+                    item.get(field).span()
+                } else {
+                    item.span()
+                }
+            };
+            issuers.check(entry.issuer, of, written, report);
+            (entry.name, number, second(entry.until), second(entry.before))
         })
         .collect();
     rows.sort_unstable();
