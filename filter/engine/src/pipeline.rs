@@ -6,15 +6,17 @@
 //!
 //! Each room takes the proof of the one before it and returns its own; the proofs cannot be made anywhere
 //! else, so the rooms cannot be put in another order by mistake. What refuses cheaply comes first: an
-//! address without budget never reaches cryptography.
+//! address without budget never reaches cryptography. What is used up comes last: the code of a second factor is
+//! judged once nothing else of the head can refuse the request.
 //!
 //! The host drives an [`Exchange`] through [`Engine::request_head`], and [`Engine::request_body`] for as long
 //! as the step says so, and asks [`Engine::response_edits`] what to change on whatever answer goes out.
 
+mod editing;
 mod feeding;
 mod route;
 
-use crate::authentication::{Authenticator, Identity, Known, TokenRemoval, fetchers};
+use crate::authentication::{Authenticator, Identity, Known, fetchers};
 use crate::authorization::{Authorization, Authorized};
 use crate::feeds::Fetcher;
 use crate::headers::{Aliases, Edit, HeaderEdits, OTHER_HOSTS, OTHER_PATHS};
@@ -320,9 +322,6 @@ impl Engine {
             }
         };
         let known = exchange.known.as_ref();
-        if let Some(step_up) = plan.step_up {
-            self.authenticator.step_up(step_up, known, &request, now, host, trace)?;
-        }
         let identity = known.map(|known| &*known.identity);
 
         let subject =
@@ -333,6 +332,10 @@ impl Engine {
             subject,
             Ledger { now, host, told: &mut exchange.told, trace },
         )?;
+
+        if let Some(step_up) = plan.step_up {
+            self.authenticator.step_up(step_up, known, now, trace)?;
+        }
 
         let authorization = &self.authorization;
         let grants =
@@ -346,6 +349,10 @@ impl Engine {
             authorization.authorize(&charged, &plan.access, grants, &plan.at, parameter, trace)?;
 
         let duty = self.validate(&authorized, plan, &request, end_of_stream, trace)?;
+        // A code works once, so nothing that is known of the head may refuse the request after it.
+        if let Some(step_up) = plan.step_up {
+            self.authenticator.second_factor(step_up, known, &request, now, host, trace)?;
+        }
         self.edit(&request, new_path, new_authority, known, &mut exchange.edits);
         Ok(duty)
     }
@@ -363,66 +370,6 @@ impl Engine {
         };
         inspect_request(inspection, request, trace)?;
         self.validator.head(route.body, route.inspection, request.headers(), end_of_stream, trace)
-    }
-
-    /// What upstream gets to see otherwise than it was sent.
-    fn edit(
-        &self,
-        request: &Request<'_>,
-        new_path: Option<String>,
-        new_authority: Option<String>,
-        known: Option<&Known>,
-        edits: &mut Vec<Edit>,
-    ) {
-        let headers = request.headers();
-        // A removal costs a call into the proxy: it is left out where there is nothing to remove.
-        edits.extend(
-            self.headers
-                .request()
-                .iter()
-                .filter(|edit| match edit {
-                    Edit::Remove(name) => headers.get(name).is_some(),
-                    Edit::Set(..) | Edit::Add(..) => true,
-                })
-                .cloned(),
-        );
-        // Almost every name is plain, and then it is only itself.
-        if request.has_odd_names() || self.aliases.any_odd() {
-            let aliases = headers.iter().filter(|(name, _)| self.aliases.hold(name));
-            edits.extend(
-                aliases.filter_map(|(name, _)| Some(Edit::Remove(std::str::from_utf8(name).ok()?.into()))),
-            );
-        }
-        if let Some(authority) = new_authority {
-            edits.push(Edit::Set(":authority".into(), authority.into()));
-        }
-        let mut path = new_path;
-        let mut removals = Vec::new();
-        self.authenticator.remove_credentials(request, known, &mut removals);
-        for removal in removals {
-            match removal {
-                TokenRemoval::Header(name) => edits.push(Edit::Remove(name)),
-                TokenRemoval::Cookie(rest) => edits.push(match rest.map(String::from_utf8) {
-                    Some(Ok(rest)) => Edit::Set("cookie".into(), rest.into()),
-                    // Intake refused values that are not UTF-8, so there are no other cookies left.
-                    _ => Edit::Remove("cookie".into()),
-                }),
-                TokenRemoval::Query(rest) => {
-                    path = Some(match rest {
-                        Some(rest) => format!("{}?{rest}", request.path()),
-                        None => request.path().to_owned(),
-                    });
-                }
-            }
-        }
-        if let Some(path) = path {
-            edits.push(Edit::Set(":path".into(), path.into()));
-        }
-        // Who it is speaks last, so that nothing else that was shown sets a header over what it says.
-        let shown = known.into_iter().flat_map(|known| known.others.iter().map(|other| &**other));
-        for (name, value) in shown.chain(known.map(|known| &*known.identity)).flat_map(Identity::forwarded) {
-            edits.push(Edit::Set(name.as_str().into(), value.as_str().into()));
-        }
     }
 
     /// Judges the body as it comes. While a body is held, `size` is what has come so far in all and `bytes`

@@ -195,11 +195,26 @@ impl Authenticator {
         combination.judge(ask, challenge)
     }
 
-    /// Whether an identity is strong and fresh enough for what a route asks, and its second factor is shown.
+    /// Whether an identity is strong and fresh enough for what a route asks.
     ///
     /// # Errors
     /// A refusal with a reason of this room, and the challenge that belongs to it.
     pub fn step_up(
+        &self,
+        step_up: usize,
+        known: Option<&Known>,
+        now: Now,
+        trace: &mut Trace,
+    ) -> Result<(), Refusal> {
+        self.step_ups.check(step_up, known, now, trace)
+    }
+
+    /// Whether the second factor is shown that a route asks for. What is shown is used up: nothing that is known of the
+    /// head may refuse the request after it.
+    ///
+    /// # Errors
+    /// A refusal with a reason of this room, and the challenge that belongs to it.
+    pub fn second_factor(
         &mut self,
         step_up: usize,
         known: Option<&Known>,
@@ -208,7 +223,7 @@ impl Authenticator {
         host: &mut dyn Host,
         trace: &mut Trace,
     ) -> Result<(), Refusal> {
-        self.step_ups.judge(step_up, known, request.headers(), now, host, trace)
+        self.step_ups.show(step_up, known, request.headers(), now, host, trace)
     }
 
     /// The number of things that routes may ask beyond being known: routes point below it.

@@ -60,21 +60,16 @@ impl StepUps {
         self.code_headers.iter().map(String::as_str)
     }
 
-    /// Judges what a request shows: its strength and age first, for a code that is sent is used up.
-    pub(in super::super) fn judge(
-        &mut self,
+    /// Judges how strong and how recent the authentication is.
+    pub(in super::super) fn check(
+        &self,
         step_up: usize,
         known: Option<&Known>,
-        headers: Headers<'_>,
         now: Now,
-        host: &mut dyn Host,
         trace: &mut Trace,
     ) -> Result<(), Refusal> {
         let (Some(step_up), Some(known)) = (self.list.get(step_up), known) else {
-            return Err(Refusal::new(
-                Reason::StepUpRequired,
-                "nobody is known, or nothing says what is asked",
-            ));
+            return Err(nobody());
         };
         let identity = &known.identity;
         let amr: Vec<&str> = known.amr().collect();
@@ -91,6 +86,24 @@ impl StepUps {
         trace.note(Room::Authentication, step_up.at(), || {
             "the authentication is strong and recent enough".into()
         });
+        Ok(())
+    }
+
+    /// Judges the code of the second factor, if the route asks for one. It comes last, for a code that is judged is used
+    /// up.
+    pub(in super::super) fn show(
+        &mut self,
+        step_up: usize,
+        known: Option<&Known>,
+        headers: Headers<'_>,
+        now: Now,
+        host: &mut dyn Host,
+        trace: &mut Trace,
+    ) -> Result<(), Refusal> {
+        let (Some(step_up), Some(known)) = (self.list.get(step_up), known) else {
+            return Err(nobody());
+        };
+        let identity = &known.identity;
         let Some(factor) = step_up.factor() else { return Ok(()) };
         let Some(factor) = self.factors.get_mut(factor) else {
             return Err(Refusal::new(Reason::SecondFactorMissing, "the second factor is not there"));
@@ -117,6 +130,10 @@ impl StepUps {
             }
         }
     }
+}
+
+fn nobody() -> Refusal {
+    Refusal::new(Reason::StepUpRequired, "nobody is known, or nothing says what is asked")
 }
 
 /// What is the same in two requests with the same credentials, and in no others: all that was believed of them.

@@ -4,10 +4,11 @@
 //! attempts may fail within a time, both exact over all workers: the record of a user (`record`) lies in one shared
 //! slot, and judging and noting are one compare-and-swap that is run again when it loses.
 //!
-//! **Slots.** A slot's name is made of the factor's name and the user's, so it does not depend on the rest of the
-//! table, and users of the table alone have one: requests cannot make any. A bundle that changes finds what the one
-//! before it left: a code that was used stays used, also if the user got another secret; a user who was taken out and
-//! put in again has the record of before. Nothing survives the process.
+//! **Slots.** A record's slot is named after the user and her secret, and not after the factor: what one factor took is
+//! used up for every other that knows the same secret, and guesses at one count at all. It does not depend on the rest of
+//! the table, and users of tables alone have one: requests cannot make any. A bundle that changes finds what the one
+//! before it left, also of a user who was taken out and put in again; only a new secret begins anew. A backup code that
+//! was used has a slot of its own, whichever factor took it and whatever the secret was. Nothing survives the process.
 
 mod code;
 pub mod plan;
@@ -106,7 +107,9 @@ pub(super) struct Factor {
 enum Proof {
     None,
     Step(u64),
-    Backup(record::Used),
+    Backup(BackupHash),
+    /// A backup code; whether this request used it up, or another one did before.
+    Spent(bool),
     Wrong,
 }
 
@@ -145,14 +148,14 @@ impl Factor {
                 Some(_) => NotShown::Invalid("the subject is not in the table of users"),
             });
         };
-        let proof = match value {
+        let mut proof = match value {
             None => Proof::None,
             // Two codes would be two attempts.
             Some(_) if twice => Proof::Wrong,
             Some(value) => prove(user, who.subject, value, now),
         };
         let credential = fingerprint(key, user, who);
-        let slot = slot(&rules.name, who.subject);
+        let slot = slot(user, who.subject);
         for _ in 0..MAX_TRIES {
             let (mut record, version) = match host.load(&slot, bytes) {
                 Loaded::Present(version) => {
@@ -163,8 +166,17 @@ impl Factor {
                 Loaded::Absent => (Record::default(), None),
                 Loaded::Failed => return Err(NotShown::Unavailable("the record of a user cannot be read")),
             };
+            // Before the code is looked at: beyond the limit a right guess is worth nothing.
+            if !matches!(proof, Proof::None)
+                && let Some(seconds) = record.exhausted(rules.attempts, rules.window_s, now.secs())
+            {
+                return Err(NotShown::Exhausted(seconds));
+            }
+            if let Proof::Backup(hash) = proof {
+                proof = Proof::Spent(spend(&hash, host)?);
+            }
             let before = record.clone();
-            let verdict = judge(&mut record, rules, user, proof, credential, now.secs());
+            let verdict = judge(&mut record, rules, proof, credential, now.secs());
             if record == before {
                 return verdict;
             }
@@ -185,20 +197,15 @@ impl Factor {
 fn judge(
     record: &mut Record,
     rules: &Rules,
-    user: &User,
     proof: Proof,
     credential: Credential,
     now: u64,
 ) -> Result<Shown, NotShown> {
-    if matches!(proof, Proof::None) {
-        let raised = record.is_raised(&credential, rules.remember_s, now);
-        return if raised { Ok(Shown::Before) } else { Err(NotShown::Missing) };
-    }
-    // Before the code is looked at: beyond the limit a right guess is worth nothing.
-    if let Some(seconds) = record.exhausted(rules.attempts, rules.window_s, now) {
-        return Err(NotShown::Exhausted(seconds));
-    }
     let shown = match proof {
+        Proof::None => {
+            let raised = record.is_raised(&credential, rules.remember_s, now);
+            return if raised { Ok(Shown::Before) } else { Err(NotShown::Missing) };
+        }
         Proof::Step(step) if step > record.step => {
             record.step = step;
             Shown::Code
@@ -206,13 +213,9 @@ fn judge(
         // No guess: whoever sends it has seen it. So it does not count, and a page that sends several requests with
         // one code does not lock its user out.
         Proof::Step(_) => return Err(NotShown::Invalid("the code was used before")),
-        Proof::Backup(code) if !record.is_used(code) => {
-            let present: Vec<_> = user.backup.iter().map(table::used).collect();
-            record.spend(code, &present);
-            Shown::Backup
-        }
-        Proof::Backup(_) => return Err(NotShown::Invalid("the backup code was used before")),
-        Proof::Wrong | Proof::None => {
+        Proof::Spent(true) => Shown::Backup,
+        Proof::Spent(false) => return Err(NotShown::Invalid("the backup code was used before")),
+        Proof::Wrong | Proof::Backup(_) => {
             record.fail(now);
             return Err(NotShown::Invalid("the code is not right"));
         }
@@ -231,7 +234,17 @@ fn prove(user: &User, subject: &str, value: &[u8], now: Now) -> Proof {
     let Some(code) = backup_code(value) else { return Proof::Wrong };
     let hash = backup_hash(subject, &code);
     // Hashes are compared, and a hash that is almost right says nothing about the code.
-    if user.backup.contains(&hash) { Proof::Backup(table::used(&hash)) } else { Proof::Wrong }
+    if user.backup.contains(&hash) { Proof::Backup(hash) } else { Proof::Wrong }
+}
+
+/// Uses a backup code up, for all factors that have it; `false` if it was used before. Only codes of a table get here.
+fn spend(hash: &BackupHash, host: &mut dyn Host) -> Result<bool, NotShown> {
+    let slot = name("backup", b"bartizan used backup code", hash);
+    match host.store(&slot, &[record::VERSION], None) {
+        Stored::Yes => Ok(true),
+        Stored::Conflict => Ok(false),
+        Stored::Failed => Err(NotShown::Unavailable("the backup code cannot be marked as used")),
+    }
 }
 
 /// What stays the same while user, secret and credential do. With the secret in it, a user who is enrolled anew has
@@ -245,18 +258,15 @@ fn fingerprint(key: &[u8; 32], user: &User, who: Who<'_>) -> Credential {
     mac.finalize().first_chunk::<16>().copied().unwrap_or_default()
 }
 
-/// The name of a user's slot. It is a hash because a subject may have any characters and 256 bytes.
-fn slot(factor: &str, subject: &str) -> String {
-    let mut hash = hmac_sha256::Hash::new();
-    hash.update(factor.len().to_le_bytes().first_chunk::<4>().unwrap_or(&[0; 4]));
-    hash.update(factor);
-    hash.update(subject);
-    let hash = hash.finalize();
-    let mut name = format!("totp.{factor}.");
-    for byte in hash.iter().take(16) {
-        name.push_str(&format!("{byte:02x}"));
-    }
-    name
+/// The name of a user's slot. A subject may have any characters and 256 bytes, and a secret is told to nobody.
+fn slot(user: &User, subject: &str) -> String {
+    name("user", &user.secret, subject.as_bytes())
+}
+
+fn name(kind: &str, key: &[u8], of: &[u8]) -> String {
+    let mac = hmac_sha256::HMAC::mac(of, key);
+    let digits = mac.iter().take(16).map(|byte| format!("{byte:02x}"));
+    digits.fold(format!("totp.{kind}."), |name, digits| name + &digits)
 }
 
 #[cfg(test)]

@@ -1,29 +1,20 @@
-//! What the workers remember together of one user: which codes were used, which attempts failed, which credentials a
-//! code has raised.
+//! What the workers remember together of one user and her secret: which codes were used, which attempts failed, which
+//! credentials a code has raised.
 //!
 //! The record has room for a fixed number of each, so a slot never grows beyond [`MAX_BYTES`].
 
 /// The most failed attempts that are remembered, and so the most that a policy may allow.
 pub(super) const FAILURES: usize = 10;
 
-/// The most backup codes of a user.
-pub(super) const BACKUP_CODES: usize = 16;
-
-/// How many used backup codes are remembered: those of the table in force, and as many of tables before it.
-const USED: usize = 2 * BACKUP_CODES;
-
 /// How many raised credentials of a user are remembered: one for each device, say.
 const RAISED: usize = 4;
 
 /// What the record of this form begins with.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
-/// The longest record: version, step, and three lists with a length before each.
+/// The longest record: version, step, and two lists with a length before each.
 #[cfg(test)]
-const MAX_BYTES: usize = 1 + 8 + 3 + FAILURES * 8 + USED * 8 + RAISED * 24;
-
-/// The fingerprint of a used backup code.
-pub(super) type Used = u64;
+const MAX_BYTES: usize = 1 + 8 + 2 + FAILURES * 8 + RAISED * 24;
 
 /// The fingerprint of a credential.
 pub(super) type Credential = [u8; 16];
@@ -31,13 +22,11 @@ pub(super) type Credential = [u8; 16];
 /// See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Record {
-    /// The latest time step whose code was used, whatever the secret was: one that is not later is used up.
+    /// The latest time step whose code was used: one that is not later is used up.
     /// Zero before the first; the codes of that step are of January 1970.
     pub(super) step: u64,
     /// The seconds of failed attempts, oldest first.
     failures: Vec<u64>,
-    /// Backup codes that were used, oldest first.
-    used: Vec<Used>,
     /// Credentials, and the second of the code that raised each; oldest first.
     raised: Vec<(Credential, u64)>,
 }
@@ -59,12 +48,6 @@ impl Record {
             failures.push(second);
             rest = after;
         }
-        let mut used = Vec::new();
-        for _ in 0..list(USED, &mut rest)? {
-            let (code, after) = number(rest)?;
-            used.push(code);
-            rest = after;
-        }
         let mut raised = Vec::new();
         for _ in 0..list(RAISED, &mut rest)? {
             let (credential, after) = rest.split_first_chunk::<16>()?;
@@ -72,7 +55,7 @@ impl Record {
             raised.push((*credential, second));
             rest = after;
         }
-        rest.is_empty().then_some(Self { step, failures, used, raised })
+        rest.is_empty().then_some(Self { step, failures, raised })
     }
 
     /// Writes the record.
@@ -83,8 +66,6 @@ impl Record {
         into.extend_from_slice(&self.step.to_le_bytes());
         into.push(count(self.failures.len()));
         self.failures.iter().for_each(|second| into.extend_from_slice(&second.to_le_bytes()));
-        into.push(count(self.used.len()));
-        self.used.iter().for_each(|code| into.extend_from_slice(&code.to_le_bytes()));
         into.push(count(self.raised.len()));
         for (credential, second) in &self.raised {
             into.extend_from_slice(credential);
@@ -115,21 +96,6 @@ impl Record {
             self.failures.remove(0);
         }
         self.failures.push(now);
-    }
-
-    /// Whether a backup code was used.
-    pub(super) fn is_used(&self, code: Used) -> bool {
-        self.used.contains(&code)
-    }
-
-    /// Notes that a backup code was used. What goes when there is no more room is never a code of the present table,
-    /// which has at most half as many as there is room for: its used ones would be good again.
-    pub(super) fn spend(&mut self, code: Used, present: &[Used]) {
-        if self.used.len() >= USED {
-            let foreign = self.used.iter().position(|used| !present.contains(used));
-            self.used.remove(foreign.unwrap_or(0));
-        }
-        self.used.push(code);
     }
 
     /// Whether a credential was raised less than `span` seconds ago. What seems to lie in the future was raised by a
@@ -173,7 +139,6 @@ mod tests {
         for n in 0..1000_u64 {
             record.step = n;
             record.fail(n);
-            record.spend(n, &[]);
             record.raise([n as u8; 16], n);
             assert_eq!(round(&record), record);
         }
@@ -189,8 +154,8 @@ mod tests {
         for length in 0..bytes.len() - 1 {
             assert!(Record::decode(&bytes[..length]).is_none(), "cut off");
         }
-        assert!(Record::decode(&[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_none(), "another version");
-        let many = [&[VERSION][..], &[0; 8], &[11], &[0; 88], &[0, 0]].concat();
+        assert!(Record::decode(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_none(), "another version");
+        let many = [&[VERSION][..], &[0; 8], &[11], &[0; 88], &[0]].concat();
         assert!(Record::decode(&many).is_none(), "more failures than there is room for");
     }
 
@@ -209,18 +174,6 @@ mod tests {
         record.fail(4000);
         record.fail(4000);
         assert_eq!(record.exhausted(3, 60, 400), Some(60));
-    }
-
-    #[test]
-    fn no_used_code_of_the_present_table_is_forgotten() {
-        let present: Vec<Used> = (0..BACKUP_CODES as u64).collect();
-        let mut record = Record::default();
-        present.iter().for_each(|code| record.spend(*code, &present));
-        for foreign in 1000..1100 {
-            record.spend(foreign, &present);
-        }
-        assert!(present.iter().all(|code| record.is_used(*code)));
-        assert!(record.is_used(1099) && !record.is_used(1000));
     }
 
     #[test]

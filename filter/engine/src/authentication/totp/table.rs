@@ -14,7 +14,6 @@ use serde_json::Value;
 use superboring::reexports::hmac_sha256;
 
 use super::code::{Algorithm, base32, to_base32};
-use super::record::{BACKUP_CODES, Used};
 use crate::strict_json::{Bounds, parse_object};
 
 /// The largest table.
@@ -25,6 +24,9 @@ const MAX_USERS: usize = 5000;
 
 /// The shortest secret (RFC 4226, section 4, R6), and more than anybody uses.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
+
+/// The most backup codes of a user.
+const BACKUP_CODES: usize = 16;
 
 /// How many bytes of a backup code's hash are kept. A code itself has 50 bits.
 const HASH_BYTES: usize = 16;
@@ -148,11 +150,6 @@ pub fn backup_hash(user: &str, code: &[u8]) -> BackupHash {
 #[must_use]
 pub fn backup_text(hash: &BackupHash) -> String {
     URL_SAFE_NO_PAD.encode(hash)
-}
-
-/// What the workers remember of a used one.
-pub(super) fn used(hash: &BackupHash) -> Used {
-    Used::from_le_bytes(hash.first_chunk().copied().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -169,14 +169,47 @@ fn a_new_table_finds_what_the_old_one_left() {
     assert!(show(&mut new, &mut host, ALICE, &code(T), T).is_err());
     assert!(show(&mut new, &mut host, ALICE, BACKUP, T).is_err());
     assert_eq!(show(&mut new, &mut host, ALICE, &[], T), Ok(Shown::Before));
-    // A new secret: nothing stays raised, and the step that was used is not used again.
+    // A new secret: nothing stays raised, and its codes are new. A backup code that stayed in the table was used.
     let secret = to_base32(b"another secret, twenty");
-    let table = format!(r#"{{"users": {{"alice": {{"secret": "{secret}"}}}}}}"#);
+    let hash = backup_text(&backup_hash("alice", &backup_code(BACKUP).unwrap()));
+    let table = format!(r#"{{"users": {{"alice": {{"secret": "{secret}", "backup_codes": ["{hash}"]}}}}}}"#);
     let mut enrolled = Factor::new(raising, table.as_bytes(), [1, 2]).unwrap();
     assert_eq!(show(&mut enrolled, &mut host, ALICE, &[], T), Err(NotShown::Missing));
     let code = |secs: u64| text(Algorithm::Sha1, b"another secret, twenty", secs / STEP_S, 6).into_bytes();
-    assert!(show(&mut enrolled, &mut host, ALICE, &code(T), T).is_err());
-    assert!(show(&mut enrolled, &mut host, ALICE, &code(T + 30), T + 30).is_ok());
+    assert_eq!(show(&mut enrolled, &mut host, ALICE, &code(T), T), Ok(Shown::Code));
+    let used = Err(NotShown::Invalid("the backup code was used before"));
+    assert_eq!(show(&mut enrolled, &mut host, ALICE, BACKUP, T), used);
+}
+
+#[test]
+fn factors_that_know_one_secret_take_each_code_once_and_count_guesses_together() {
+    let mut host = TestHost::default();
+    let vault = || Rules { name: "vault".into(), header: "x-totp-code".into(), remember_s: 600, ..rules() };
+    let (mut staff, mut vault) = (factor(rules()), factor(vault()));
+    assert_eq!(show(&mut staff, &mut host, ALICE, &code(T), T), Ok(Shown::Code));
+    let again = show(&mut vault, &mut host, ALICE, &code(T), T);
+    assert_eq!(again, Err(NotShown::Invalid("the code was used before")));
+    assert_eq!(show(&mut vault, &mut host, ALICE, BACKUP, T), Ok(Shown::Backup));
+    let again = show(&mut staff, &mut host, ALICE, BACKUP, T);
+    assert_eq!(again, Err(NotShown::Invalid("the backup code was used before")));
+    for turn in 0..3 {
+        let factor = if turn == 1 { &mut vault } else { &mut staff };
+        let guess = show(factor, &mut host, ALICE, b"000000", T);
+        assert_eq!(guess, Err(NotShown::Invalid("the code is not right")), "{turn}");
+    }
+    for factor in [&mut staff, &mut vault] {
+        assert!(matches!(show(factor, &mut host, ALICE, &code(T + 30), T), Err(NotShown::Exhausted(_))));
+    }
+    // What one of them raised is not raised for the other.
+    let mut other = factor(Rules { name: "safe".into(), remember_s: 600, ..rules() });
+    assert_eq!(show(&mut vault, &mut host, ALICE, &[], T), Ok(Shown::Before));
+    assert_eq!(show(&mut other, &mut host, ALICE, &[], T), Err(NotShown::Missing));
+    // Another secret of the same user is another factor.
+    let table =
+        format!(r#"{{"users": {{"alice": {{"secret": "{}"}}}}}}"#, to_base32(b"another secret, twenty"));
+    let mut apart = Factor::new(rules(), table.as_bytes(), [1, 2]).unwrap();
+    let code = text(Algorithm::Sha1, b"another secret, twenty", T / STEP_S, 6);
+    assert_eq!(show(&mut apart, &mut host, ALICE, code.as_bytes(), T), Ok(Shown::Code));
 }
 
 #[test]
@@ -185,14 +218,17 @@ fn without_the_record_nobody_passes() {
     let mut broken = TestHost { broken: true, ..TestHost::default() };
     assert!(matches!(show(&mut factor, &mut broken, ALICE, &code(T), T), Err(NotShown::Unavailable(_))));
     let mut host = TestHost::default();
-    host.slots.lock().unwrap().insert(slot("staff", "alice"), (b"something else".to_vec(), 1));
+    let slot = slot(factor.users.get("alice").unwrap(), "alice");
+    host.slots.lock().unwrap().insert(slot, (b"something else".to_vec(), 1));
     assert!(matches!(show(&mut factor, &mut host, ALICE, &code(T), T), Err(NotShown::Unavailable(_))));
 }
 
 #[test]
 fn names_of_slots_are_bounded_and_of_one_user() {
-    assert_eq!(slot("staff", &"x".repeat(256)).len(), "totp.staff.".len() + 32);
-    assert_ne!(slot("a", "bc"), slot("ab", "c"));
+    let factor = factor(rules());
+    let alice = factor.users.get("alice").unwrap();
+    assert_eq!(slot(alice, &"x".repeat(256)).len(), "totp.user.".len() + 32);
+    assert_ne!(slot(alice, "alice"), slot(alice, "bob"));
 }
 
 /// Whoever reads loses to whoever wrote in between; so many workers at once, and one of them passes.
