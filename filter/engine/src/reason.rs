@@ -82,7 +82,7 @@ reasons! {
     TokenExpired = "token-expired", 401, "The token has expired";
     /// The request carries more than one token, so it has no single meaning.
     TokenAmbiguous = "token-ambiguous", 400, "More than one token was sent";
-    /// The token, or whoever sends the credential, was revoked before its time.
+    /// The token, or whoever sends it, was revoked before its time. API keys and passwords are then `invalid`: they can be guessed.
     TokenRevoked = "token-revoked", 401, "The credential has been revoked";
     /// The route needs a credential, of one of several kinds or one that is no token, and the request has none.
     CredentialsMissing = "credentials-missing", 401, "A credential is required";
@@ -92,7 +92,7 @@ reasons! {
     ApiKeyExpired = "api-key-expired", 401, "The API key has expired";
     /// The request carries more than one API key, so it has no single meaning.
     ApiKeyAmbiguous = "api-key-ambiguous", 400, "More than one API key was sent";
-    /// Name and password are malformed, or not those of a user.
+    /// Name and password are malformed, not those of a user, or of a user who was revoked.
     PasswordInvalid = "password-invalid", 401, "The name or the password is not valid";
     /// The proxy has as much of slow work as it takes on at once, such as verifying passwords: try again later.
     Busy = "busy", 503, "Too busy to check this now";

@@ -1,6 +1,8 @@
 //! What is checked of an issuer when a plan is loaded. The compiler promises all of it and says it better;
 //! a plan comes from outside all the same.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::claims::ClaimPath;
@@ -8,7 +10,7 @@ use super::keys::KeySet;
 use super::plan::{AuthenticationPlan, JwtPlan, KeySource};
 use super::remote::{self, Keys};
 use super::sealed::Sealed;
-use super::sources::is_lower_case_token;
+use super::sources::{Sources, is_lower_case_token};
 use crate::feeds::plan::ContentKind;
 use crate::plan::PlanError;
 
@@ -32,6 +34,38 @@ const NEVER_FORWARDED: [&str; 14] = [
     "x-forwarded-host",
     "x-forwarded-proto",
 ];
+
+/// Limits by subject, lists of what is revoked and second factors know a method by its name, whatever its kind.
+pub(super) fn check_names(plan: &AuthenticationPlan) -> Result<(), PlanError> {
+    let mut names = HashSet::new();
+    if let Some(twice) = plan.names().find(|name| !names.insert(*name)) {
+        let problem = format!("two methods are named `{twice}`; give each a name of its own");
+        return Err(PlanError::new("authentication", problem));
+    }
+    for (index, totp) in plan.totp.iter().enumerate() {
+        if let Some(unknown) = totp.methods.iter().find(|name| !names.contains(name.as_str())) {
+            let place = format!("authentication.totp[{index}].methods");
+            return Err(PlanError::new(place, format!("there is no method `{unknown}`")));
+        }
+    }
+    Ok(())
+}
+
+/// A header with codes is nothing else: a credential in it would be a failed attempt of its own user.
+pub(super) fn check_code_headers(
+    plan: &AuthenticationPlan,
+    sources: &Sources,
+    identity: &[String],
+) -> Result<(), PlanError> {
+    for (index, totp) in plan.totp.iter().enumerate() {
+        if identity.contains(&totp.header) || sources.header_names().any(|name| name == totp.header) {
+            let problem =
+                format!("`{}` carries credentials or claims already; give another header", totp.header);
+            return Err(PlanError::new(format!("authentication.totp[{index}].header"), problem));
+        }
+    }
+    Ok(())
+}
 
 /// What the compiler promises of an issuer, checked again: a plan comes from outside.
 pub(super) fn check(jwt: &JwtPlan, place: &str) -> Result<(), PlanError> {

@@ -113,6 +113,7 @@ impl Authenticator {
             let problem = "credentials of two kinds are taken from the same place; give each one of its own";
             return Err(PlanError::new("authentication", problem));
         }
+        load::check_names(plan)?;
         let revocation = plan.revoked.as_ref().map(|revoked| Revocation::load(revoked, plan)).transpose()?;
         let step_ups = StepUps::load(plan, bundle, secret, seed)?;
         let count = |kind| match kind {
@@ -137,6 +138,7 @@ impl Authenticator {
                 identity_headers.push(name.clone());
             }
         }
+        load::check_code_headers(plan, &sources, &identity_headers)?;
         Ok(Self {
             combinations,
             sources,
@@ -181,10 +183,17 @@ impl Authenticator {
                 Kind::ApiKey => keys.identify(allowed, &mut attempt),
                 Kind::Basic => passwords.identify(allowed, &mut attempt),
             }?;
-            if let (Some(identity), Some(revocation)) = (&answer, revocation) {
-                revocation
-                    .admit(identity, now)
-                    .map_err(|not| not_admitted(kind, not, revocation, &mut attempt))?;
+            if let (Some(identity), Some(revocation)) = (&answer, revocation)
+                && let Err(not) = revocation.admit(identity, now)
+            {
+                note_not_admitted(&not, revocation, &mut attempt);
+                let revoked = not.reason == Reason::TokenRevoked;
+                return Err(match kind {
+                    // These can be guessed, and are refused as if the guess was wrong.
+                    Kind::ApiKey if revoked => api_keys::refuse_revoked(&not.detail),
+                    Kind::Basic if revoked => passwords.refuse_revoked(identity.method, &not.detail),
+                    _ => not_admitted(kind, not),
+                });
             }
             Ok(answer)
         };
@@ -278,10 +287,15 @@ impl Authenticator {
     }
 }
 
+fn note_not_admitted(not: &NotAdmitted, by: &Revocation, attempt: &mut Attempt<'_, '_>) {
+    attempt
+        .trace
+        .note(Room::Authentication, by.at(), || format!("the credential is refused: {}", not.detail));
+}
+
 /// The refusal of somebody whose credential is good and was revoked.
-fn not_admitted(kind: Kind, not: NotAdmitted, by: &Revocation, attempt: &mut Attempt<'_, '_>) -> Refusal {
+fn not_admitted(kind: Kind, not: NotAdmitted) -> Refusal {
     let NotAdmitted { reason, detail } = not;
-    attempt.trace.note(Room::Authentication, by.at(), || format!("the credential is refused: {detail}"));
     let refusal = Refusal::new(reason, detail);
     if reason.status() != 401 {
         // Nothing was found out: no challenge, or clients would throw away what is good.
@@ -296,5 +310,7 @@ fn is_impostor(name: &[u8], own: &[u8]) -> bool {
     name.len() == own.len() && name != own && name.iter().map(dashed).eq(own.iter().map(dashed))
 }
 
+#[cfg(test)]
+mod names_tests;
 #[cfg(test)]
 mod tests;

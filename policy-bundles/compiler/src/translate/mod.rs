@@ -103,6 +103,7 @@ pub fn plan(input: &Input<'_>, files: &mut Files, report: &mut Report) -> Plan {
     validity(input, report);
     if input.whole {
         usage::check(input, &authentication, &roles, &requirements, report);
+        usage::guesses(input, &authentication, &routes, &limits, report);
     }
     Plan {
         plan_version: PLAN_VERSION,

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use bartizan_engine::authentication::plan::AuthenticationPlan;
+use bartizan_engine::authentication::plan::{AuthenticationPlan, MethodRef};
 use bartizan_engine::authorization::plan::RolePlan;
+use bartizan_engine::limits::plan::{LimitKey, LimitPlan};
+use bartizan_engine::plan::RoutePlan;
 use bartizan_spec::authorization::Access;
 use bartizan_spec::forms::OrNone;
 
@@ -149,6 +151,35 @@ fn open_bodies(input: &Input<'_>, report: &mut Report) {
             );
         }
     }
+}
+
+/// Says where anybody may make workers verify passwords: whoever guesses, or only wants them busy.
+pub(super) fn guesses(
+    input: &Input<'_>,
+    who: &AuthenticationPlan,
+    routes: &[RoutePlan],
+    limits: &[LimitPlan],
+    report: &mut Report,
+) {
+    let takes_passwords = |route: &RoutePlan| {
+        let combination = route.authentication.and_then(|number| who.combinations.get(number));
+        combination.is_some_and(|of| of.methods.iter().any(|method| matches!(method, MethodRef::Basic(_))))
+    };
+    let by_address = |number: &usize| limits.get(*number).is_some_and(|limit| limit.key == LimitKey::Address);
+    let mut open =
+        (0..).zip(routes).filter(|(_, route)| takes_passwords(route) && !route.limits.iter().any(by_address));
+    let Some((first, _)) = open.next() else { return };
+    let others = match open.count() {
+        0 => String::new(),
+        1 => " (and one more does)".to_owned(),
+        more => format!(" (and {more} more do)"),
+    };
+    report.warning(
+        "passwords-without-limit",
+        input.root().get("routes").item(first).get("path").span(),
+        format!("this route takes passwords and has no limit by `client.address`{others}: anybody may keep workers busy with wrong ones"),
+        "add a limit by `client.address` to the route, or to `defaults`: it is charged before any password is verified",
+    );
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use api_keys::ApiKeys;
-pub use basic::{Basic, UserForward};
+pub use basic::{Basic, UserForward, in_authorization};
 pub use jwt::{
     Algorithm, ClaimMap, ClaimType, Forward, Jwt, Keys, Profile, Require, SealingKey, Secret, TokenSource,
     bearer,

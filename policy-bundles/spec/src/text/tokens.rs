@@ -60,6 +60,12 @@ impl Scheme {
     pub const fn bearer() -> Self {
         Self(Cow::Borrowed("Bearer"))
     }
+
+    /// `Basic` (RFC 7617).
+    #[must_use]
+    pub(crate) const fn basic() -> Self {
+        Self(Cow::Borrowed("Basic"))
+    }
 }
 
 checked_text! {

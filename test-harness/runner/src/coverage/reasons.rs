@@ -77,7 +77,12 @@ pub fn possible(plan: &Plan, reason: Reason) -> bool {
         Reason::SecondFactorMissing | Reason::SecondFactorInvalid | Reason::SecondFactorExhausted => {
             steps(&|step| step.totp.is_some())
         }
-        Reason::TokenRevoked => plan.authentication.revoked.is_some(),
+        Reason::TokenRevoked => {
+            // Keys and passwords that were revoked are as good as wrong ones.
+            let who = &plan.authentication;
+            let others = who.api_keys.len().saturating_add(who.basic.len());
+            who.revoked.is_some() && who.names().count() > others
+        }
         Reason::CredentialsMissing => takes(&|kinds| !kinds.is_empty() && kinds != [Credential::Jwt]),
         Reason::ApiKeyInvalid | Reason::ApiKeyAmbiguous => takes(&|kinds| kinds.contains(&Credential::ApiKey)),
         Reason::ApiKeyExpired => plan

@@ -311,6 +311,11 @@ pub(super) fn challenge() -> String {
     r#"ApiKey realm="api""#.to_owned()
 }
 
+/// Refuses a key that is good and whose client was revoked, as if it was nobody's.
+pub(super) fn refuse_revoked(detail: &str) -> Refusal {
+    refuse(Reason::ApiKeyInvalid, detail)
+}
+
 fn refuse(reason: Reason, detail: impl Into<String>) -> Refusal {
     let refusal = Refusal::new(reason, detail);
     // RFC 9110, section 15.5.2: only a 401 has a challenge.

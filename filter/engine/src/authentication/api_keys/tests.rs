@@ -261,6 +261,6 @@ fn a_subject_that_is_revoked_has_no_key() {
     };
     let challenge = vec![("www-authenticate".into(), r#"ApiKey realm="api""#.into())];
     assert_eq!(send("secret-1", NOW_S), Ok("device-1".into()));
-    assert_eq!(send("secret-2", NOW_S), Err((Reason::TokenRevoked, challenge)));
+    assert_eq!(send("secret-2", NOW_S), Err((Reason::ApiKeyInvalid, challenge)));
     assert_eq!(send("secret-2", NOW_S + 10), Ok("device-2".into()));
 }

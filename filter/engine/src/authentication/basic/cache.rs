@@ -72,6 +72,14 @@ impl Cache {
         }
     }
 
+    pub(super) fn remove(&mut self, tag: &Tag) {
+        for known in self.set(tag) {
+            if known.is_some_and(|known| bool::from(known.ct_eq(tag))) {
+                *known = None;
+            }
+        }
+    }
+
     fn set(&mut self, tag: &Tag) -> &mut [Option<Tag>] {
         // Nobody without the key can choose a set.
         let start = tag.first().map_or(0, |byte| usize::from(*byte) % SETS) * WAYS;
@@ -88,6 +96,7 @@ mod tests {
         let mut cache = Cache::new([1, 2]);
         let tag = cache.tag(0, "alice", b"secret");
         assert!(!cache.has(&tag));
+        cache.remove(&tag);
         cache.insert(tag);
         assert!(cache.has(&tag));
         for (method, name, password) in [

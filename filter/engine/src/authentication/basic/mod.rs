@@ -1,8 +1,8 @@
 //! Users with passwords (RFC 7617), held against bcrypt hashes.
 //!
 //! A verification keeps the worker's thread busy for a good part of a second, and every other request of the worker
-//! waits. So credentials that were verified are remembered (`cache`), a worker makes so many verifications a second and
-//! answers `busy` beyond them, and names that are nobody's take as long as others: who it could be is not told.
+//! waits. So credentials that were verified are remembered (`cache`), a worker spends so much of a second on verifications
+//! and answers `busy` beyond it, and names that are nobody's take as long as others: who it could be is not told.
 
 mod cache;
 mod header;
@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, json};
 
-use self::cache::Cache;
+use self::cache::{Cache, Tag};
 use self::plan::BasicPlan;
 use self::users::{Hash, Users};
 use super::forward::header_value;
@@ -29,6 +29,17 @@ use crate::pipeline::Room;
 use crate::plan::PlanError;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
+
+/// How much work a worker does within a second, in rounds of bcrypt: two to the cost for each password. It is about half
+/// a second of the module's time (docs/identity/basic.md), whatever is sent and however many lists there are. A single
+/// password may take more.
+pub const MAX_WORK: u64 = 2560;
+
+/// The most passwords of a cost that a worker verifies within a second.
+#[must_use]
+pub fn most_per_second(cost: u32) -> u64 {
+    MAX_WORK.checked_shr(cost).unwrap_or_default().max(1)
+}
 
 /// The only place of these credentials.
 pub(super) fn from() -> Vec<TokenSource> {
@@ -86,6 +97,16 @@ impl Passwords {
             None => self.methods.iter().all(|method| method.forward_credentials),
         };
         if forwards { 0 } else { self.place }
+    }
+
+    /// Refuses a user whose credentials are right and were revoked: as whoever guessed wrong, and after as much time. Else
+    /// whoever tries passwords of people who have left would learn which they use elsewhere.
+    pub(super) fn refuse_revoked(&mut self, method: usize, detail: &str) -> Refusal {
+        self.verifier.forget();
+        match self.methods.get(method) {
+            Some(method) => method.refuse(detail),
+            None => Refusal::new(Reason::PasswordInvalid, detail),
+        }
     }
 
     /// Who the name and the password of a request say it is.
@@ -152,7 +173,7 @@ impl Method {
             return wrong("checks_per_second", format!("{}; give 1 to 100", plan.checks_per_second));
         }
         forwarded_headers(&plan.forward_claims, place)?;
-        let mut hashes = Vec::new();
+        let mut hashes: Vec<Hash> = Vec::new();
         let mut identities = Vec::new();
         let rows = plan.users.iter().zip(&plan.hashes).zip(plan.roles.iter().zip(&plan.permissions));
         for (user, ((name, hash), (roles, permissions))) in rows.enumerate() {
@@ -178,6 +199,12 @@ impl Method {
             identity.credential = hash.as_bytes().to_vec();
             identities.push(Rc::new(identity));
         }
+        let most = hashes.iter().map(Hash::cost).max().map_or(1, most_per_second);
+        if u64::from(plan.checks_per_second) > most {
+            let problem =
+                format!("{} with the costs of these hashes; give 1 to {most}", plan.checks_per_second);
+            return wrong("checks_per_second", problem);
+        }
         Ok(Self {
             at: plan.at.clone(),
             challenge: challenge(&plan.realm),
@@ -193,22 +220,27 @@ impl Method {
     }
 }
 
-/// How many passwords a worker verifies within a second of the clock. Counted over all methods: there is one thread.
+/// How many passwords a worker has verified within a second of the clock, and with how much work. Counted over all
+/// methods: there is one thread.
 #[derive(Debug, Default)]
 struct Pace {
     second: u64,
     used: u32,
+    work: u64,
 }
 
 impl Pace {
-    /// Takes one, if there is one left.
-    fn take(&mut self, most: u32, now: Now) -> bool {
+    /// Takes one of this cost, if there is as much left.
+    fn take(&mut self, most: u32, cost: u32, now: Now) -> bool {
         // A clock that was set back begins a new second too.
         if self.second != now.secs() {
-            *self = Self { second: now.secs(), used: 0 };
+            *self = Self { second: now.secs(), ..Self::default() };
         }
-        let free = self.used < most;
-        self.used = self.used.saturating_add(u32::from(free));
+        let work = self.work.saturating_add(1_u64.checked_shl(cost).unwrap_or(u64::MAX));
+        let free = self.used == 0 || (self.used < most && work <= MAX_WORK);
+        if free {
+            (self.used, self.work) = (self.used.saturating_add(1), work);
+        }
         free
     }
 }
@@ -230,6 +262,8 @@ struct Verifier {
     cache: Cache,
     pace: Pace,
     seed: [u64; 2],
+    /// Whose credentials were right last.
+    last: Option<Tag>,
     /// How often bcrypt was run.
     #[cfg(test)]
     runs: u32,
@@ -241,6 +275,7 @@ impl Verifier {
             cache: Cache::new(seed),
             pace: Pace::default(),
             seed,
+            last: None,
             #[cfg(test)]
             runs: 0,
         }
@@ -259,19 +294,29 @@ impl Verifier {
         if let Some(user) = user
             && self.cache.has(&tag)
         {
+            self.last = Some(tag);
             return Verdict::User(user);
         }
-        if !self.pace.take(per_second, now) {
+        let Some(hash) = users.hash_for(user, self.choose(name)) else { return Verdict::Wrong };
+        if !self.pace.take(per_second, hash.cost(), now) {
             return Verdict::Busy;
         }
-        let right = users.hash_for(user, self.choose(name)).is_some_and(|hash| self.run(hash, password));
+        let right = self.run(hash, password);
         match user {
             Some(user) if right => {
                 self.cache.insert(tag);
+                self.last = Some(tag);
                 Verdict::User(user)
             }
             // A stand-in's hash was verified, and its password is not this name's.
             _ => Verdict::Wrong,
+        }
+    }
+
+    /// Remembers nothing of the credentials that were right last.
+    fn forget(&mut self) {
+        if let Some(tag) = self.last.take() {
+            self.cache.remove(&tag);
         }
     }
 

@@ -20,7 +20,8 @@ pub struct BasicPlan {
     pub roles: Vec<Vec<String>>,
     /// The permissions of each user.
     pub permissions: Vec<Vec<String>>,
-    /// How many passwords a worker verifies per second, 1 to 100.
+    /// How many passwords a worker verifies per second, 1 to 100, and no more than [`super::most_per_second`] of the highest
+    /// cost.
     pub checks_per_second: u32,
     /// Whether upstream still sees the credentials.
     pub forward_credentials: bool,

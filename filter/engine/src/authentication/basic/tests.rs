@@ -67,3 +67,60 @@ fn a_worker_verifies_so_many_a_second() {
     let next = Now::from_secs(T.secs() + 1);
     assert_eq!(verifier.verify(0, &users, ("mallory", b"guess"), 3, next), Verdict::Wrong);
 }
+
+#[test]
+fn a_worker_does_so_much_work_a_second_whatever_is_asked_of_it() {
+    assert_eq!([4, 8, 9, 10, 11, 12, 31, 64].map(most_per_second), [160, 10, 5, 2, 1, 1, 1, 1]);
+    let mut pace = Pace::default();
+    let taken = |pace: &mut Pace, cost, now| (0..1000).filter(|_| pace.take(u32::MAX, cost, now)).count();
+    let mut second = T.secs();
+    for cost in 4..=12 {
+        second += 1;
+        let now = Now::from_secs(second);
+        assert_eq!(taken(&mut pace, cost, now) as u64, most_per_second(cost), "{cost}");
+        assert_eq!(taken(&mut pace, 12, now), 0, "nothing more of a higher cost");
+    }
+    // Lists of several costs share the second.
+    let now = Now::from_secs(second + 1);
+    assert!(pace.take(2, 10, now) && pace.take(2, 10, now) && !pace.take(2, 4, now));
+    assert_eq!(taken(&mut pace, 8, now), 2);
+    assert!(!pace.take(100, 8, now) && !pace.take(100, 10, now));
+}
+
+#[test]
+fn what_was_refused_all_the_same_is_not_remembered() {
+    let users = users(&[("alice", b"secret", 4), ("bob", b"other", 4)]);
+    let mut verifier = Verifier::new([1, 2]);
+    assert_eq!(verifier.verify(0, &users, ("bob", b"other"), 9, T), Verdict::User(1));
+    for runs in 2..4 {
+        assert_eq!(verifier.verify(0, &users, ("alice", b"secret"), 9, T), Verdict::User(0));
+        assert_eq!(verifier.runs, runs, "the right password takes as long as a wrong one");
+        verifier.forget();
+        verifier.forget();
+    }
+    assert_eq!(verifier.verify(0, &users, ("bob", b"other"), 9, T), Verdict::User(1));
+    assert_eq!(verifier.runs, 3, "others are remembered");
+}
+
+#[test]
+fn plans_that_ask_for_more_work_are_refused() {
+    let load = |cost: u32, checks_per_second: u32| {
+        let plan = BasicPlan {
+            name: "tools".into(),
+            at: "bundle.yaml:1".into(),
+            realm: "api".into(),
+            users: vec!["alice".into()],
+            hashes: vec![Hash::make(b"x", 4, [1; 16]).unwrap().replace("$04$", &format!("${cost:02}$"))],
+            roles: vec![vec![]],
+            permissions: vec![vec![]],
+            checks_per_second,
+            forward_credentials: false,
+            forward_claims: vec![],
+        };
+        Passwords::load(&[plan], 1, [1, 2]).map(|_| ()).map_err(|error| error.to_string())
+    };
+    for (cost, most) in [(4, 100), (8, 10), (10, 2), (12, 1)] {
+        assert_eq!(load(cost, most), Ok(()), "{cost}");
+        assert!(load(cost, most + 1).unwrap_err().contains("checks_per_second"), "{cost}");
+    }
+}

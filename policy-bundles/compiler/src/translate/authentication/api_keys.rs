@@ -17,6 +17,12 @@ use crate::files::Files;
 use crate::suggest;
 use crate::yaml::Cursor;
 
+/// SHA-256 of the empty text: what a script gets where a variable is not set.
+const OF_NOTHING: [u8; 32] = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
+    0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
+
 /// Where a digest was seen first: by the variable of its pepper, for the same digest with two peppers is of two keys.
 type Seen = BTreeMap<(Option<String>, [u8; 32]), Span>;
 
@@ -87,6 +93,14 @@ fn check_entries(
                 )
             };
             report.error("key-hash-kind", at().get("hash").span(), message, help);
+        }
+        if entry.hash.digest() == OF_NOTHING {
+            report.error(
+                "key-of-nothing",
+                at().get("hash").span(),
+                "this is the hash of the empty text, so a client that sends nothing would be let in",
+                "hash the key itself: the variable that it was taken from was probably not set",
+            );
         }
         match seen.entry((pepper.clone(), entry.hash.digest())) {
             std::collections::btree_map::Entry::Vacant(place) => {

@@ -1,14 +1,17 @@
 //! Users with passwords: from a file of YAML, or of lines as `htpasswd` writes them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use bartizan_engine::authentication::basic::most_per_second;
 use bartizan_engine::authentication::basic::plan::BasicPlan;
 use bartizan_engine::authentication::basic::users::{COSTS, Hash, HashError};
 use bartizan_spec::authentication::Basic;
 use bartizan_spec::text::{Grant, RoleName};
 
+use super::super::Input;
 use crate::diagnostic::{Report, Span};
 use crate::files::Files;
+use crate::suggest;
 use crate::yaml::{Cursor, Meaning, Node, Scalar, Value, load_file};
 
 /// The largest file of users.
@@ -16,6 +19,9 @@ const MAX_USERS_BYTES: u64 = 1024 * 1024;
 
 /// The most users: more belong to an identity provider.
 const MAX_USERS: usize = 5000;
+
+/// How many passwords a worker verifies in a second where nothing is said, if that is not too much work.
+const CHECKS_PER_SECOND: u64 = 2;
 
 /// What a verification takes at a cost of 10 in the module, in milliseconds; each step of the cost doubles it.
 /// Measured; see docs/identity/basic.md.
@@ -33,9 +39,15 @@ struct User {
     permissions: Vec<String>,
 }
 
-pub(super) fn translate(basic: &Basic, at: Cursor<'_>, files: &mut Files, report: &mut Report) -> BasicPlan {
+pub(super) fn translate(
+    input: &Input<'_>,
+    basic: &Basic,
+    at: Cursor<'_>,
+    files: &mut Files,
+    report: &mut Report,
+) -> BasicPlan {
     let here = at.get("users").span();
-    let users = read(basic.users.as_str(), here, files, report);
+    let users = read(basic.users.as_str(), &input.names.roles, here, files, report);
     let forward = at.get("forward").get("headers");
     for (header, claim) in &basic.forward.headers.0 {
         if !matches!(claim.as_str(), "sub" | "roles" | "permissions") {
@@ -47,7 +59,7 @@ pub(super) fn translate(basic: &Basic, at: Cursor<'_>, files: &mut Files, report
             );
         }
     }
-    slow(basic, &users, here, report);
+    let checks_per_second = checks(basic, &users, at, report);
     let mut plan = BasicPlan {
         name: basic.name.as_str().to_owned(),
         at: at.at(),
@@ -56,7 +68,7 @@ pub(super) fn translate(basic: &Basic, at: Cursor<'_>, files: &mut Files, report
         hashes: Vec::new(),
         roles: Vec::new(),
         permissions: Vec::new(),
-        checks_per_second: basic.checks_per_second,
+        checks_per_second,
         forward_credentials: basic.forward_credentials,
         forward_claims: basic
             .forward
@@ -75,25 +87,43 @@ pub(super) fn translate(basic: &Basic, at: Cursor<'_>, files: &mut Files, report
     plan
 }
 
-/// Says how long wrong passwords may keep a worker busy, if that is much of its time.
-fn slow(basic: &Basic, users: &[User], here: Span, report: &mut Report) {
-    let Some(cost) = users.iter().map(|user| user.cost).max() else { return };
+/// How many passwords a worker verifies in a second. Says how long wrong ones may keep it busy, if that is much of its time;
+/// beyond what the filter allows is a mistake.
+fn checks(basic: &Basic, users: &[User], at: Cursor<'_>, report: &mut Report) -> u32 {
+    let cost = users.iter().map(|user| user.cost).max().unwrap_or(*COSTS.start());
+    let most = most_per_second(cost);
+    let checks = basic.checks_per_second.map_or(CHECKS_PER_SECOND.min(most), u64::from);
     let each = if cost >= 10 { MS_AT_TEN << (cost - 10).min(8) } else { MS_AT_TEN >> (10 - cost).min(8) };
-    let busy = each.saturating_mul(u64::from(basic.checks_per_second));
-    if busy > TOLERABLE_MS {
+    let busy = each.saturating_mul(checks);
+    if checks > most {
+        report.error(
+            "password-work",
+            at.get("checks_per_second").span(),
+            format!(
+                "{checks} passwords of cost {cost} would keep a worker busy for {busy} ms of each second, in which it serves nobody else"
+            ),
+            format!("write at most {most}, or hash random passwords with a lower cost: `bartizan password hash --cost 8`"),
+        );
+    } else if busy > TOLERABLE_MS {
         report.warning(
             "password-slow",
-            here,
+            at.get("users").span(),
             format!(
-                "a password of cost {cost} takes about {each} ms of a worker, in which it serves nobody else; wrong ones may take {} of each second",
-                if busy >= 1000 { "all".to_owned() } else { format!("{busy} ms") }
+                "a password of cost {cost} takes about {each} ms of a worker, in which it serves nobody else"
             ),
-            "hash random passwords with a lower cost (`bartizan password hash --cost 8`), or lower `checks_per_second`",
+            "hash random passwords with a lower cost: `bartizan password hash --cost 8`",
         );
     }
+    u32::try_from(checks).unwrap_or(u32::MAX)
 }
 
-fn read(file: &str, here: Span, files: &mut Files, report: &mut Report) -> Vec<User> {
+fn read(
+    file: &str,
+    roles: &BTreeMap<String, Span>,
+    here: Span,
+    files: &mut Files,
+    report: &mut Report,
+) -> Vec<User> {
     let text = match files.read_text(file, MAX_USERS_BYTES) {
         Ok(text) => text,
         Err(problem) => {
@@ -104,7 +134,8 @@ fn read(file: &str, here: Span, files: &mut Files, report: &mut Report) -> Vec<U
     // What stands there may be a password that somebody forgot to hash.
     files.hide(file);
     let number = report.add_file(file.to_owned());
-    let mut users = Users { list: Vec::new(), names: BTreeSet::new(), empty: true };
+    let mut users =
+        Users { list: Vec::new(), names: BTreeSet::new(), roles, unknown: BTreeSet::new(), empty: true };
     if file.ends_with(".yaml") || file.ends_with(".yml") {
         users.yaml(file, number, &text, report);
     } else {
@@ -125,14 +156,18 @@ fn read(file: &str, here: Span, files: &mut Files, report: &mut Report) -> Vec<U
     users.list
 }
 
-struct Users {
+struct Users<'r> {
     list: Vec<User>,
     names: BTreeSet<String>,
+    /// The roles of the bundle.
+    roles: &'r BTreeMap<String, Span>,
+    /// Roles that the bundle does not have, once said.
+    unknown: BTreeSet<String>,
     /// Whether there is nothing at all, not even a mistake.
     empty: bool,
 }
 
-impl Users {
+impl Users<'_> {
     /// Lines of `name:hash`; what begins with `#` is a comment.
     fn lines(&mut self, file: u16, text: &str, report: &mut Report) {
         for (line, number) in text.lines().zip(1..) {
@@ -186,15 +221,33 @@ impl Users {
                 malformed(node.get("password").map_or(key.span, |node| node.span), report);
                 continue;
             };
-            let roles = words(node.get("roles"), |text| text.parse::<RoleName>().map(|_| ()), report);
-            let permissions =
-                words(node.get("permissions"), |text| text.parse::<Grant>().map(|_| ()), report);
+            let is_role = |text: &str| text.parse::<RoleName>().map(|_| ());
+            let roles = words(node.get("roles"), "role", is_role, report);
+            let is_grant = |text: &str| text.parse::<Grant>().map(|_| ());
+            let permissions = words(node.get("permissions"), "permission", is_grant, report);
+            self.known_roles(&key.text, &roles, report);
+            let plain = |words: Vec<(String, Span)>| words.into_iter().map(|(word, _)| word).collect();
+            let (roles, permissions) = (plain(roles), plain(permissions));
             let span = node.get("password").map_or(key.span, |node| node.span);
             if let Err(problem) = usable(&key.text) {
                 report.error("users-malformed", key.span, problem, NAME_HELP);
                 continue;
             }
             self.add(&key.text, hash, roles, permissions, span, report);
+        }
+    }
+
+    /// A role that is defined later would grant at once to whoever has its name by mistake.
+    fn known_roles(&mut self, user: &str, roles: &[(String, Span)], report: &mut Report) {
+        for (role, span) in roles {
+            if !self.roles.contains_key(role) && self.unknown.insert(role.clone()) {
+                report.error(
+                    "unknown-role",
+                    *span,
+                    format!("there is no role `{role}`, which `{user}` has"),
+                    suggest::remedy(role, self.roles.keys().map(String::as_str), "roles"),
+                );
+            }
         }
     }
 
@@ -270,18 +323,23 @@ fn text_of(node: &Node) -> Option<&str> {
 
 fn words(
     list: Option<&Node>,
+    what: &str,
     check: impl Fn(&str) -> Result<(), bartizan_spec::text::Problem>,
     report: &mut Report,
-) -> Vec<String> {
+) -> Vec<(String, Span)> {
     let Some(list) = list else { return Vec::new() };
     let Value::List(items) = &list.value else {
         malformed(list.span, report);
         return Vec::new();
     };
-    let mut words = Vec::new();
+    let mut words: Vec<(String, Span)> = Vec::new();
     for item in items {
         match text_of(item).map(|text| (text, check(text))) {
-            Some((text, Ok(()))) => words.push(text.to_owned()),
+            Some((text, Ok(()))) if words.iter().any(|(word, _)| word == text) => {
+                let message = format!("this {what} is listed twice");
+                report.error("listed-twice", item.span, message, "remove one of them");
+            }
+            Some((text, Ok(()))) => words.push((text.to_owned(), item.span)),
             Some((_, Err(problem))) => {
                 report.error("users-malformed", item.span, problem.message, problem.help)
             }

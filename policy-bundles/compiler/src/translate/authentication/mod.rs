@@ -35,7 +35,10 @@ pub(super) fn translate(
     let names: Vec<&str> = methods(&input.bundle.authentication).map(|(name, ..)| name).collect();
     let written = &input.bundle.authentication;
     let known: Vec<String> = methods(written).map(|(name, ..)| name.to_owned()).collect();
-    let passwords: Vec<String> = written.basic.iter().map(|basic| basic.name.as_str().to_owned()).collect();
+    let passwords = written.basic.iter().map(|basic| &basic.name);
+    let everywhere = passwords.chain(written.api_keys.iter().map(|keys| &keys.name));
+    let everywhere: Vec<String> = everywhere.map(|name| name.as_str().to_owned()).collect();
+    totp::check_shared(&written.totp, at.get("totp"), report);
     let bundle = input.bundle.name.as_str();
     let basic = written.basic.iter().enumerate();
     let totp = written.totp.iter().enumerate();
@@ -45,12 +48,12 @@ pub(super) fn translate(
         api_keys: api_keys::translate(input, files, report),
         revoked: revocation::translate(input, &names, &mut feeds, files, report),
         basic: basic
-            .map(|(index, basic)| basic::translate(basic, at.get("basic").item(index), files, report))
+            .map(|(index, basic)| basic::translate(input, basic, at.get("basic").item(index), files, report))
             .collect(),
         totp: totp
             .map(|(index, totp)| {
                 let at = at.get("totp").item(index);
-                totp::translate(totp, bundle, (&known, &passwords), at, files, report)
+                totp::translate(totp, bundle, (&known, &everywhere), at, files, report)
             })
             .collect(),
         feeds: feeds.into_plans(),
@@ -114,7 +117,7 @@ impl Combinations {
     pub(super) fn check_defaults(input: &Input<'_>, report: &mut Report) {
         let at = input.root().get("defaults").get("authentication");
         match &input.bundle.defaults.authentication {
-            None => {}
+            None => Self::check_without_defaults(input, report),
             Some(Accepted::Optional(_)) => report.error(
                 "optional-default",
                 at.key_of("optional"),
@@ -125,6 +128,26 @@ impl Combinations {
                 resolve(accepted, input, at, report);
             }
         }
+    }
+
+    /// Says that a further method opens routes that nobody wrote it at.
+    fn check_without_defaults(input: &Input<'_>, report: &mut Report) {
+        let names: Vec<&str> = methods(&input.bundle.authentication).map(|(name, ..)| name).collect();
+        let takes_any = |route: &&Route| route.access != Access::Public && route.authentication.is_none();
+        let routes = input.bundle.routes.iter().filter(takes_any).count();
+        if names.len() < 2 || routes == 0 || !input.whole {
+            return;
+        }
+        let of = match routes {
+            1 => "one route does not say which methods it takes, and lets".to_owned(),
+            _ => format!("{routes} routes do not say which methods they take, and let"),
+        };
+        report.warning(
+            "any-method",
+            input.root().key_of("authentication"),
+            format!("{of} in whoever any of {} knows", suggest::list(&names)),
+            "write `defaults: {authentication: {any: [...]}}`, so that a method that comes later opens no route by itself",
+        );
     }
 
     /// The number of the combination of a route.

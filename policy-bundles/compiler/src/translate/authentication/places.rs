@@ -1,10 +1,11 @@
 //! Where credentials lie, and where upstream is told whose they are: the same rules for all methods that take them
 //! from a header, a cookie or the query.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use bartizan_engine::authentication::plan as engine;
-use bartizan_spec::authentication::TokenSource;
+use bartizan_spec::authentication::{TokenSource, in_authorization};
 use bartizan_spec::bundle::Bundle;
 use bartizan_spec::forms::Named;
 use bartizan_spec::text::{ClaimPath, HeaderName};
@@ -20,9 +21,16 @@ struct Of<'i> {
     /// What it takes, for people.
     what: &'static str,
     at: Cursor<'i>,
-    from: &'i [TokenSource],
+    from: Cow<'i, [TokenSource]>,
     /// The headers that upstream is told by, and where they are written.
     forward: Vec<(&'i str, Span)>,
+}
+
+impl Of<'_> {
+    /// Whether credentials are looked for in this header.
+    fn reads(&self, name: &str) -> bool {
+        self.from.iter().any(|s| matches!(s, TokenSource::Header { header, .. } if header.as_str() == name))
+    }
 }
 
 fn all<'i>(input: &Input<'i>) -> Vec<Of<'i>> {
@@ -37,18 +45,19 @@ fn all<'i>(input: &Input<'i>) -> Vec<Of<'i>> {
             .iter()
             .map(|header| (header.as_str(), at.get("forward").get("payload").span()));
         let forward = named(&jwt.forward.headers, at).chain(payload).collect();
-        all.push(Of { kind: "jwt", what: "token", at, from: &jwt.from, forward });
+        all.push(Of { kind: "jwt", what: "token", at, from: Cow::Borrowed(&jwt.from), forward });
     }
     for (index, keys) in written.api_keys.iter().enumerate() {
         let at = at.get("api_keys").item(index);
         let forward = named(&keys.forward.headers, at).collect();
-        all.push(Of { kind: "api_keys", what: "key", at, from: &keys.from, forward });
+        all.push(Of { kind: "api_keys", what: "key", at, from: Cow::Borrowed(&keys.from), forward });
     }
     for (index, basic) in written.basic.iter().enumerate() {
         let at = at.get("basic").item(index);
         let forward = named(&basic.forward.headers, at).collect();
         // Where these credentials lie nobody chooses.
-        all.push(Of { kind: "basic", what: "password", at, from: &[], forward });
+        let from = Cow::Owned(in_authorization());
+        all.push(Of { kind: "basic", what: "password", at, from, forward });
     }
     all
 }
@@ -65,10 +74,37 @@ fn named<'i>(
 pub(super) fn check(input: &Input<'_>, report: &mut Report) {
     let all = all(input);
     for (index, method) in all.iter().enumerate() {
-        twice(method.from, method.at.get("from"), "place", report);
+        twice(&method.from, method.at.get("from"), "place", report);
         check_sources(method, report);
         check_shared(method, all.iter().take(index), report);
         check_forwarded(method, &all, report);
+    }
+    check_codes(input, &all, report);
+}
+
+/// A header that carries codes carries nothing else: each key in it would be a wrong code of its own client, and a few of
+/// them lock him out.
+fn check_codes(input: &Input<'_>, all: &[Of<'_>], report: &mut Report) {
+    let at = input.root().get("authentication").get("totp");
+    for (index, totp) in input.bundle.authentication.totp.iter().enumerate() {
+        let (name, here) = (totp.header.as_str(), at.item(index).get("header").span());
+        let help = "give codes a header of their own, such as `x-totp-code`";
+        if matches!(name, "authorization" | "cookie" | "host") {
+            // That it cannot carry a code was said already.
+            continue;
+        }
+        if let Some(reader) = all.iter().find(|of| of.reads(name)) {
+            let message = format!(
+                "the header `{name}` is where {}s are looked for, and cannot carry codes as well",
+                reader.what
+            );
+            report.error("place-shared", here, message, help);
+        }
+        if all.iter().any(|of| of.forward.iter().any(|(forwarded, _)| *forwarded == name)) {
+            let message =
+                format!("the header `{name}` tells upstream who it is, and cannot carry codes as well");
+            report.error("header-identity", here, message, help);
+        }
     }
 }
 
@@ -119,28 +155,37 @@ fn check_shared<'o, 'i: 'o>(
     others: impl Iterator<Item = &'o Of<'i>> + Clone,
     report: &mut Report,
 ) {
-    for (index, source) in method.from.iter().enumerate() {
-        let same = |other: &TokenSource| match (source, other) {
-            (
-                TokenSource::Header { header, scheme: Some(one) },
-                TokenSource::Header { header: other, scheme: Some(another) },
-            ) => header == other && one.as_str().eq_ignore_ascii_case(another.as_str()),
-            // Without a scheme the whole header is the credential, whatever else is in it.
-            (TokenSource::Header { header, .. }, TokenSource::Header { header: other, .. }) => {
-                header == other
-            }
-            _ => source == other,
-        };
-        let mut others = others.clone().filter(|other| other.kind != method.kind);
-        if others.any(|other| other.from.iter().any(same)) {
-            let at = method.at.get("from").item(index).span();
-            let message = format!(
-                "a {} is looked for where another method looks for another kind of credential",
-                method.what
-            );
-            let help = "give each kind a place of its own: another header, or another scheme before it";
-            report.error("place-shared", at, message, help);
+    let mut others = others.filter(|other| other.kind != method.kind);
+    // Where the later one has no `from` of its own, the mistake is in the earlier one's.
+    let pairs = others.by_ref().flat_map(|other| {
+        let (one, another) = if method.kind == "basic" { (other, method) } else { (method, other) };
+        let shared =
+            |(_, source): &(usize, &TokenSource)| another.from.iter().any(|other| same(source, other));
+        one.from.iter().enumerate().filter(shared).map(move |(index, _)| (one, index)).collect::<Vec<_>>()
+    });
+    let mut told = Vec::new();
+    for (one, index) in pairs {
+        let at = one.at.get("from").item(index).span();
+        if told.contains(&at) {
+            continue;
         }
+        told.push(at);
+        let message =
+            format!("a {} is looked for where another method looks for another kind of credential", one.what);
+        let help = "give each kind a place of its own: another header, or another scheme before it";
+        report.error("place-shared", at, message, help);
+    }
+}
+
+fn same(one: &TokenSource, another: &TokenSource) -> bool {
+    match (one, another) {
+        (
+            TokenSource::Header { header, scheme: Some(one) },
+            TokenSource::Header { header: other, scheme: Some(another) },
+        ) => header == other && one.as_str().eq_ignore_ascii_case(another.as_str()),
+        // Without a scheme the whole header is the credential, whatever else is in it.
+        (TokenSource::Header { header, .. }, TokenSource::Header { header: other, .. }) => header == other,
+        _ => one == another,
     }
 }
 
@@ -166,11 +211,9 @@ fn check_forwarded(method: &Of<'_>, all: &[Of<'_>], report: &mut Report) {
                 format!("the header `{name}` has a meaning of its own and cannot carry {what}"),
                 "use a header of your own, such as `x-auth-subject`",
             );
+            continue;
         }
-        let reads = |of: &&Of<'_>| {
-            of.from.iter().any(|s| matches!(s, TokenSource::Header { header, .. } if header.as_str() == name))
-        };
-        if let Some(reader) = all.iter().find(reads) {
+        if let Some(reader) = all.iter().find(|of| of.reads(name)) {
             report.error(
                 "header-identity",
                 here,

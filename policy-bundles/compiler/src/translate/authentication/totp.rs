@@ -11,12 +11,31 @@ use crate::suggest;
 use crate::translate::headers;
 use crate::yaml::Cursor;
 
-/// Translates a factor; `methods` are the names of all methods of the bundle that say who it is, and `passwords` of those
+/// Says where two factors have one table: whoever sees a code of one has seen that of the other. The filter takes each
+/// code once over both, so nothing worse comes of it than codes that are refused.
+pub(super) fn check_shared(factors: &[Totp], at: Cursor<'_>, report: &mut Report) {
+    for (index, totp) in factors.iter().enumerate() {
+        let same = factors.iter().take(index).find(|other| other.users == totp.users);
+        if let Some(other) = same {
+            report.warning(
+                "factors-share-table",
+                at.item(index).get("users").span(),
+                format!(
+                    "`{}` and `{}` have one table: a code that one took is used up for the other, and failed attempts count for both",
+                    other.name, totp.name
+                ),
+                "name one factor at all of these routes, or give each a table with secrets of its own",
+            );
+        }
+    }
+}
+
+/// Translates a factor; `methods` are the names of all methods of the bundle that say who it is, and `everywhere` of those
 /// whose credentials are the same wherever they are used.
 pub(super) fn translate(
     totp: &Totp,
     bundle: &str,
-    (methods, passwords): (&[String], &[String]),
+    (methods, everywhere): (&[String], &[String]),
     at: Cursor<'_>,
     files: &mut Files,
     report: &mut Report,
@@ -52,7 +71,7 @@ pub(super) fn translate(
         );
     }
     if remember_s.is_some_and(|seconds| seconds > 0)
-        && let Some(name) = of.iter().find(|name| passwords.contains(name))
+        && let Some(name) = of.iter().find(|name| everywhere.contains(name))
     {
         report.warning(
             "remember-everywhere",
