@@ -107,7 +107,7 @@ fn every_protection_is_missed_when_it_is_gone() {
     }
 }
 
-/// The same for what the gateway does not have: API keys and revocation.
+/// The same for what the gateway does not have: API keys, revocation, codes and passwords.
 #[test]
 fn every_protection_of_keys_and_lists_is_missed_when_it_is_gone() {
     fn periods(
@@ -154,7 +154,42 @@ fn every_protection_of_keys_and_lists_is_missed_when_it_is_gone() {
         ("whose tokens are meant", |plan| list(plan).tokens.issuer.clear()),
         ("until when", |plan| list(plan).tokens.until.clear()),
     ];
-    for (file, mutants) in [("api_keys.cases.yaml", &of_keys[..]), ("revocation.cases.yaml", &of_lists[..])] {
+    let of_codes: [Mutant; 5] = [
+        ("the second factor", |plan| plan.routes.iter_mut().for_each(|route| route.step_up = None)),
+        ("the strength of logins", |plan| {
+            plan.authentication.step_up.iter_mut().for_each(|step_up| step_up.amr.clear())
+        }),
+        ("whose codes they are", |plan| {
+            plan.authentication.totp.iter_mut().for_each(|totp| totp.methods.push("other".into()))
+        }),
+        ("the limit of attempts", |plan| {
+            plan.authentication.totp.iter_mut().for_each(|totp| totp.attempts = 10)
+        }),
+        ("the end of what is remembered", |plan| {
+            plan.authentication.totp.iter_mut().for_each(|totp| totp.remember_s = 3600)
+        }),
+    ];
+    let of_passwords: [Mutant; 4] = [
+        ("the stripping of passwords", |plan| {
+            plan.authentication.basic.iter_mut().for_each(|basic| basic.forward_credentials = true)
+        }),
+        ("the identity of users", |plan| {
+            plan.authentication.basic.iter_mut().for_each(|basic| basic.forward_claims.clear())
+        }),
+        ("permissions of users", |plan| {
+            let all = plan.authentication.basic.iter_mut().flat_map(|basic| &mut basic.permissions);
+            all.for_each(|permissions| permissions.push("*".into()));
+        }),
+        ("whose password it is", |plan| {
+            plan.authentication.basic.iter_mut().for_each(|basic| basic.hashes.reverse())
+        }),
+    ];
+    for (file, mutants) in [
+        ("api_keys.cases.yaml", &of_keys[..]),
+        ("revocation.cases.yaml", &of_lists[..]),
+        ("totp.cases.yaml", &of_codes[..]),
+        ("basic.cases.yaml", &of_passwords[..]),
+    ] {
         assert_eq!(noticed_in(suites(file), |_| ()), Ok(Vec::new()));
         for (what, change) in mutants {
             assert!(!noticed_in(suites(file), change).unwrap().is_empty(), "no case misses {what}");

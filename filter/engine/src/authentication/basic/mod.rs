@@ -83,7 +83,9 @@ impl Passwords {
             .iter()
             .enumerate()
             .map(|(index, plan)| Method::load(plan, index, &format!("authentication.basic[{index}]")));
-        Ok(Self { methods: methods.collect::<Result<_, _>>()?, verifier: Verifier::new(seed), place })
+        let methods = methods.collect::<Result<_, _>>()?;
+        let users = plans.iter().fold(0_usize, |all, plan| all.saturating_add(plan.users.len()));
+        Ok(Self { methods, verifier: Verifier::new(seed, users), place })
     }
 
     /// Where credentials are that upstream must not see.
@@ -270,9 +272,9 @@ struct Verifier {
 }
 
 impl Verifier {
-    fn new(seed: [u64; 2]) -> Self {
+    fn new(seed: [u64; 2], users: usize) -> Self {
         Self {
-            cache: Cache::new(seed),
+            cache: Cache::new(seed, users),
             pace: Pace::default(),
             seed,
             last: None,

@@ -13,7 +13,7 @@ const T: Now = Now::from_secs(1_700_000_000);
 #[test]
 fn a_password_is_verified_once_and_remembered() {
     let users = users(&[("alice", b"secret", 4), ("bob", b"other", 4)]);
-    let mut verifier = Verifier::new([1, 2]);
+    let mut verifier = Verifier::new([1, 2], 2);
     for _ in 0..10 {
         assert_eq!(verifier.verify(0, &users, ("alice", b"secret"), 1, T), Verdict::User(0));
     }
@@ -28,7 +28,7 @@ fn a_password_is_verified_once_and_remembered() {
 #[test]
 fn wrong_passwords_are_not_remembered() {
     let users = users(&[("alice", b"secret", 4)]);
-    let mut verifier = Verifier::new([1, 2]);
+    let mut verifier = Verifier::new([1, 2], 2);
     for _ in 0..3 {
         assert_eq!(verifier.verify(0, &users, ("alice", b"guess"), 9, T), Verdict::Wrong);
     }
@@ -38,7 +38,7 @@ fn wrong_passwords_are_not_remembered() {
 #[test]
 fn nobody_costs_as_much_as_somebody_and_never_is_one() {
     let users = users(&[("alice", b"secret", 4), ("bob", b"secret", 5), ("carol", b"secret", 6)]);
-    let mut verifier = Verifier::new([1, 2]);
+    let mut verifier = Verifier::new([1, 2], 2);
     let mut costs = std::collections::BTreeSet::new();
     for n in 0..50 {
         let name = format!("nobody-{n}");
@@ -52,7 +52,7 @@ fn nobody_costs_as_much_as_somebody_and_never_is_one() {
 #[test]
 fn a_worker_verifies_so_many_a_second() {
     let users = users(&[("alice", b"secret", 4)]);
-    let mut verifier = Verifier::new([1, 2]);
+    let mut verifier = Verifier::new([1, 2], 2);
     assert_eq!(verifier.verify(0, &users, ("alice", b"secret"), 3, T), Verdict::User(0));
     for _ in 0..2 {
         assert_eq!(verifier.verify(0, &users, ("mallory", b"guess"), 3, T), Verdict::Wrong);
@@ -90,7 +90,7 @@ fn a_worker_does_so_much_work_a_second_whatever_is_asked_of_it() {
 #[test]
 fn what_was_refused_all_the_same_is_not_remembered() {
     let users = users(&[("alice", b"secret", 4), ("bob", b"other", 4)]);
-    let mut verifier = Verifier::new([1, 2]);
+    let mut verifier = Verifier::new([1, 2], 2);
     assert_eq!(verifier.verify(0, &users, ("bob", b"other"), 9, T), Verdict::User(1));
     for runs in 2..4 {
         assert_eq!(verifier.verify(0, &users, ("alice", b"secret"), 9, T), Verdict::User(0));
