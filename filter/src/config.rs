@@ -44,11 +44,19 @@ pub(crate) struct Settings {
     /// Whether Envoy appends the peer to `x-forwarded-for` before the filter sees it: true without
     /// `skip_xff_append: true`. Matters only to policies with trusted hops.
     pub(crate) peer_appended: bool,
+    /// Whether the listener verifies who issued the certificates of its clients (`validation_context` with `trusted_ca`, and
+    /// no `ACCEPT_UNTRUSTED`). Of a certificate Envoy tells that it was presented, and not that it was verified.
+    pub(crate) peer_verified: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { hold_headers: true, signatures: SignatureSetting::Auto, peer_appended: false }
+        Self {
+            hold_headers: true,
+            signatures: SignatureSetting::Auto,
+            peer_appended: false,
+            peer_verified: false,
+        }
     }
 }
 

@@ -86,8 +86,12 @@ impl Deployment {
     }
 
     fn judge(&self, plan: Plan, seed: [u64; 2]) -> Result<Active, String> {
-        let surroundings =
-            Surroundings { secret: &variable, seed, peer_appended: self.settings.peer_appended };
+        let surroundings = Surroundings {
+            secret: &variable,
+            seed,
+            peer_appended: self.settings.peer_appended,
+            peer_verified: self.settings.peer_verified,
+        };
         let mut engine = Engine::load(plan, &surroundings).map_err(|e| format!("plan: {e}"))?;
         fetching::resume(&mut engine);
         let Self { settings, signatures } = *self;

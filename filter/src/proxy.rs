@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use bartizan_engine::host::{Digest, Host, Loaded, Stored};
+use bartizan_engine::host::{Digest, Host, Loaded, PeerCertificate, Stored};
 
 use crate::host::{self, Status};
 use crate::signature::{self, Signatures};
@@ -27,6 +27,15 @@ impl Host for Proxy {
         let text = host::property("source\0address").ok()?;
         let text = std::str::from_utf8(&text).ok()?;
         text.parse::<SocketAddr>().map(|s| s.ip()).or_else(|_| text.parse()).ok()
+    }
+
+    fn peer_certificate(&mut self, what: PeerCertificate) -> Option<Vec<u8>> {
+        let property = match what {
+            PeerCertificate::Digest => "connection\0sha256_peer_certificate_digest",
+            PeerCertificate::Subject => "connection\0subject_peer_certificate",
+            PeerCertificate::Pem => "connection\0peer_certificate",
+        };
+        host::property(property).ok()
     }
 
     fn load(&mut self, slot: &str, into: &mut Vec<u8>) -> Loaded {

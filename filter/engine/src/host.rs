@@ -65,10 +65,27 @@ pub enum Loaded {
     Failed,
 }
 
+/// What can be asked of the certificate that the peer of the downstream connection presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerCertificate {
+    /// SHA-256 of it, in hexadecimal.
+    Digest,
+    /// Its subject in the form of RFC 2253.
+    Subject,
+    /// All of it: PEM, percent-encoded.
+    Pem,
+}
+
 /// Envoy's side, as far as the engine needs it.
 pub trait Host {
     /// The address of the peer of the downstream connection, `None` where the host has none (a pipe).
     fn peer_address(&mut self) -> Option<IpAddr>;
+
+    /// Something of the certificate that the peer presented; `None` if it presented none. That the peer has the key of
+    /// it is sure. Who issued it, the host may have found out or not.
+    fn peer_certificate(&mut self, _: PeerCertificate) -> Option<Vec<u8>> {
+        None
+    }
 
     /// Reads a slot that all workers share into `into` (which is cleared first).
     fn load(&mut self, slot: &str, into: &mut Vec<u8>) -> Loaded;
@@ -96,7 +113,7 @@ pub mod testing {
     use std::net::IpAddr;
     use std::sync::{Arc, Mutex, PoisonError};
 
-    use super::{Digest, Host, Loaded, Stored};
+    use super::{Digest, Host, Loaded, PeerCertificate, Stored};
 
     /// Slots that several [`TestHost`]s share, as Envoy's workers share theirs.
     pub type Slots = Arc<Mutex<HashMap<String, (Vec<u8>, u32)>>>;
@@ -110,6 +127,8 @@ pub mod testing {
         pub slots: Slots,
         /// Whether the slots fail.
         pub broken: bool,
+        /// The certificate that the peer presented: its digest, its subject, itself.
+        pub certificate: Option<[Vec<u8>; 3]>,
     }
 
     impl TestHost {
@@ -123,6 +142,15 @@ pub mod testing {
     impl Host for TestHost {
         fn peer_address(&mut self) -> Option<IpAddr> {
             self.peer
+        }
+
+        fn peer_certificate(&mut self, what: PeerCertificate) -> Option<Vec<u8>> {
+            let [digest, subject, pem] = self.certificate.clone()?;
+            Some(match what {
+                PeerCertificate::Digest => digest,
+                PeerCertificate::Subject => subject,
+                PeerCertificate::Pem => pem,
+            })
         }
 
         fn load(&mut self, slot: &str, into: &mut Vec<u8>) -> Loaded {

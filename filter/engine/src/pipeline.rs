@@ -143,6 +143,8 @@ pub struct Surroundings<'a> {
     pub seed: [u64; 2],
     /// Whether the proxy appends the peer of the connection to `x-forwarded-for` before the engine sees it.
     pub peer_appended: bool,
+    /// Whether the proxy verifies who issued the certificates of its clients, and takes no other connection.
+    pub peer_verified: bool,
 }
 
 /// A plan, loaded and ready. One per worker; it is not shared between threads.
@@ -171,8 +173,7 @@ impl Engine {
     /// The first thing that is wrong. Whatever was loaded before stays in force.
     pub fn load(plan: Plan, surroundings: &Surroundings<'_>) -> Result<Self, PlanError> {
         let limits = Limits::load(&plan.limits, surroundings.seed)?;
-        let authenticator =
-            Authenticator::load(&plan.authentication, &plan.name, surroundings.secret, surroundings.seed)?;
+        let authenticator = Authenticator::load(&plan.authentication, &plan.name, surroundings)?;
         let authorization = Authorization::load(&plan.authorization)?;
         let validator = Validator::load(&plan.validation)?;
         let by_host = plan.network.trusted_hops == 0 && plan.routes.iter().any(|r| !r.hosts.is_empty());

@@ -53,7 +53,10 @@ pub(super) fn plan() -> Value {
 
 pub(super) fn load(plan: &Value) -> Result<Engine, PlanError> {
     let plan = Plan::parse(plan.to_string().as_bytes())?;
-    Engine::load(plan, &Surroundings { secret: &|_| None, seed: [1, 2], peer_appended: false })
+    Engine::load(
+        plan,
+        &Surroundings { secret: &|_| None, seed: [1, 2], peer_appended: false, peer_verified: true },
+    )
 }
 
 struct Visit {

@@ -105,6 +105,18 @@ reasons! {
     SecondFactorInvalid = "second-factor-invalid", 401, "The one-time code is not valid";
     /// Too many one-time codes of this user were not right; `Retry-After` says when the next may be tried.
     SecondFactorExhausted = "second-factor-exhausted", 429, "Too many one-time codes were tried";
+    /// The route needs a client certificate, and none was presented that counts.
+    CertificateMissing = "certificate-missing", 401, "A client certificate is required";
+    /// The client certificate is nobody's who is known here, has expired, was revoked, or what was told of it is malformed.
+    CertificateDenied = "certificate-denied", 401, "The client certificate is not accepted";
+    /// The token is bound to a key, and the DPoP proof that the key is the client's is missing or not acceptable.
+    ProofInvalid = "proof-invalid", 401, "The proof of possession is not valid";
+    /// The DPoP proof was used before: each is good for one request.
+    ProofReplayed = "proof-replayed", 401, "The proof of possession was used before";
+    /// The DPoP proof needs the nonce that `DPoP-Nonce` gives.
+    ProofNonce = "proof-nonce", 401, "The proof of possession needs a nonce";
+    /// The shared memory of what was used before cannot be read or written.
+    ReplaysUnavailable = "replays-unavailable", 503, "Replays cannot be checked";
     /// The keys to check the token with are not available: try again later.
     KeysUnavailable = "keys-unavailable", 503, "Keys are not available";
     /// The identity is good, and may not do this.

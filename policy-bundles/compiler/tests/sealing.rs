@@ -24,7 +24,8 @@ fn load(compiled: &Compiled, key: Option<&str>) -> Result<(), String> {
         assert_eq!(name, "FILTER_KEY");
         key.map(|key| key.as_bytes().to_vec())
     };
-    let surroundings = Surroundings { secret: &secret, seed: [1, 2], peer_appended: false };
+    let surroundings =
+        Surroundings { secret: &secret, seed: [1, 2], peer_appended: false, peer_verified: true };
     let plan = compiled.plan.clone().unwrap();
     Engine::load(plan, &surroundings).map(drop).map_err(|error| error.to_string())
 }

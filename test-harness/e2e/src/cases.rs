@@ -170,8 +170,9 @@ fn jobs_of(
     (report, each): (&mut Report, &Each),
 ) -> Vec<Job> {
     let name = format!("{}, signatures {signatures}", suite.file);
+    let tls = runs.iter().any(Run::presents_certificates);
     let job = |name: String, rounds| Job {
-        post: Post::new(name, policy.clone(), signatures),
+        post: Post { tls, ..Post::new(name, policy.clone(), signatures) },
         signatures,
         compared: false,
         rounds,

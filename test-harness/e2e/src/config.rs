@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use bartizan_cases::format::Certificate;
+use bartizan_cases::mint::certificate::{self, Made};
 use serde_json::{Value, json};
+
+use crate::client::tls::SERVER;
 
 /// What a run changes in `envoy/standalone/envoy.yaml`.
 #[derive(Debug, Clone)]
@@ -24,6 +28,10 @@ pub struct Settings {
     pub port: u16,
     /// Worker threads.
     pub concurrency: u32,
+    /// Whether the listener takes connections over TLS too, and verifies the certificates of clients that have one.
+    pub tls: bool,
+    /// Whether the listener lets `x-forwarded-client-cert` through.
+    pub forwards_certificates: bool,
     /// Secrets, by the names the policy gives them.
     pub environment: BTreeMap<String, String>,
 }
@@ -40,6 +48,8 @@ impl Settings {
             upstream,
             port: 0,
             concurrency: 2,
+            tls: false,
+            forwards_certificates: false,
             environment: BTreeMap::new(),
         }
     }
@@ -131,7 +141,53 @@ fn named(config: &Value, policy: &Settings) -> Result<Value> {
         let found = listener.pointer_mut(place);
         *found.with_context(|| format!("the listener has no {place} any more"))? = json!(policy.vm_id);
     }
+    if policy.forwards_certificates {
+        let manager = listener.pointer_mut("/filter_chains/0/filters/0/typed_config");
+        let manager =
+            manager.and_then(Value::as_object_mut).context("the listener has no filters any more")?;
+        manager.insert("forward_client_cert_details".to_owned(), json!("ALWAYS_FORWARD_ONLY"));
+    }
+    if policy.tls {
+        both_ways(&mut listener)?;
+    }
     Ok(listener)
+}
+
+/// Lets a listener take plain connections and such over TLS, by what the first bytes look like.
+fn both_ways(listener: &mut Value) -> Result<()> {
+    let made = |of: Result<Made, String>| of.map_err(|error| anyhow!(error));
+    let authority = made(certificate::authority())?;
+    let name = Certificate { dns: vec![SERVER.to_owned()], ..Certificate::default() };
+    let server = made(certificate::make(&name, 0))?;
+    let text = |pem: String| json!({"inline_string": pem});
+    let context = json!({
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {
+            "tls_certificates": [{"certificate_chain": text(server.pem()), "private_key": text(server.key_pem())}],
+            "validation_context": {"trusted_ca": text(authority.pem())},
+        },
+    });
+    let chains = listener.pointer_mut("/filter_chains").and_then(Value::as_array_mut);
+    let chains = chains.context("the listener has no filter chains any more")?;
+    let mut plain = chains.pop().context("the listener has no filter chain any more")?;
+    let mut secure = plain.clone();
+    put(&mut plain, "filter_chain_match", json!({"transport_protocol": "raw_buffer"}))?;
+    put(&mut secure, "filter_chain_match", json!({"transport_protocol": "tls"}))?;
+    put(
+        &mut secure,
+        "transport_socket",
+        json!({"name": "envoy.transport_sockets.tls", "typed_config": context}),
+    )?;
+    chains.extend([plain, secure]);
+    let inspector = "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
+    let inspector =
+        json!({"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": inspector}});
+    put(listener, "listener_filters", json!([inspector]))
+}
+
+fn put(object: &mut Value, name: &str, value: Value) -> Result<()> {
+    object.as_object_mut().context("not an object any more")?.insert(name.to_owned(), value);
+    Ok(())
 }
 
 /// The same for containers: clients on all addresses, and names instead of this machine's paths.

@@ -11,6 +11,7 @@ pub use bartizan_cases::deployment::Signatures;
 use bartizan_cases::format::Token;
 use bartizan_cases::mint::Mint;
 use bartizan_cases::patch;
+use bartizan_engine::authentication::plan::CertificateSource;
 use bartizan_engine::plan::Plan;
 use serde_json::json;
 
@@ -56,6 +57,14 @@ impl Policy {
         deployment::configuration(&self.plan, signatures)
     }
 
+    /// Whether it believes what proxies tell of certificates, so that Envoy must let that through.
+    fn reads_forwarded_certificates(&self) -> bool {
+        let authentication = &self.plan.authentication;
+        let from = authentication.certificates.iter().map(|method| method.from);
+        let bound = authentication.jwt.iter().filter_map(|issuer| issuer.binding.certificate);
+        from.chain(bound).any(|source| source != CertificateSource::Connection)
+    }
+
     /// Tokens of its issuers.
     #[must_use]
     pub fn mint(&self) -> Mint {
@@ -74,13 +83,15 @@ pub struct Post {
     pub signatures: Signatures,
     /// The port for clients; 0 takes a free one.
     pub port: u16,
+    /// Whether clients may connect over TLS.
+    pub tls: bool,
 }
 
 impl Post {
     /// A policy with a name, on any free port.
     #[must_use]
     pub fn new(name: impl Into<String>, policy: Policy, signatures: Signatures) -> Self {
-        Self { name: name.into(), policy, signatures, port: 0 }
+        Self { name: name.into(), policy, signatures, port: 0, tls: false }
     }
 }
 
@@ -167,6 +178,8 @@ impl Stage {
             settings.envoy.clone_from(&tools.envoy);
             settings.vm_id.clone_from(&post.name);
             settings.port = post.port;
+            settings.tls = post.tls;
+            settings.forwards_certificates = post.policy.reads_forwarded_certificates();
             settings.environment.clone_from(&post.policy.secrets);
             policies.push(settings);
         }

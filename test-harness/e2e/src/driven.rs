@@ -68,7 +68,14 @@ impl Driven {
             body: wire.answer.body.clone(),
         };
         self.stage.upstream.expect(&case, answer);
-        let response = client::send(self.guard.address, Some(wire.peer), self.protocol, request).await;
+        let response = match &wire.certificate {
+            None => client::send(self.guard.address, Some(wire.peer), self.protocol, request).await,
+            Some(certificate) => {
+                let relay = client::tls::relay(self.guard.address, Some(wire.peer), certificate).await;
+                let relay = relay.map_err(|error| Broken(format!("{error:#}")))?;
+                client::send(relay, None, self.protocol, request).await
+            }
+        };
         let seen = self.stage.upstream.take(&case);
         if seen.len() > 1 {
             return Ok(Observed::broken("upstream saw the request more than once"));

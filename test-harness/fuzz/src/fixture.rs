@@ -47,7 +47,11 @@ pub static PLAN: LazyLock<Plan> = LazyLock::new(|| {
 /// An engine with a plan; `None` if it does not take it.
 pub fn load(plan: Plan) -> Option<Engine> {
     let secret = |_: &str| Some(SECRET.1.to_vec());
-    Engine::load(plan, &Surroundings { secret: &secret, seed: [1, 2], peer_appended: false }).ok()
+    Engine::load(
+        plan,
+        &Surroundings { secret: &secret, seed: [1, 2], peer_appended: false, peer_verified: true },
+    )
+    .ok()
 }
 
 /// An engine with the policy of `bundle/`.

@@ -298,8 +298,11 @@ mod tests {
 
     fn sight(number: u32, change: impl Fn(&mut Observed)) -> Sight {
         let request = Request::parse("{path: /a, headers: {x-token: 'abc', x: 'y'}}", "t").unwrap();
-        let wire =
-            crate::wire::render(&request, number, Some(&format!("{}.o.{number}", "t".repeat(LONG)))).unwrap();
+        let wire = {
+            let token = Some(format!("{}.o.{number}", "t".repeat(LONG)));
+            crate::wire::render(&request, number, crate::wire::Credentials { token, ..Default::default() })
+                .unwrap()
+        };
         let mut headers = wire.headers.clone();
         headers.push((b"x-auth-subject".to_vec(), format!("case-{number}").into_bytes()));
         headers.push((b"x-forwarded-for".to_vec(), wire.peer.to_string().into_bytes()));

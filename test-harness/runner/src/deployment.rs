@@ -39,7 +39,7 @@ impl fmt::Display for Signatures {
 pub fn configuration(plan: &Plan, signatures: Signatures) -> String {
     json!({
         "plan": plan,
-        "settings": {"hold_headers": true, "signatures": signatures.word()},
+        "settings": {"hold_headers": true, "signatures": signatures.word(), "peer_verified": true},
     })
     .to_string()
 }

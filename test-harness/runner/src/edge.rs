@@ -69,7 +69,7 @@ mod tests {
 
     fn header(request: &str, http: Http, name: &str) -> Vec<String> {
         let request = Request::parse(request, "t").unwrap();
-        let wire = crate::wire::render(&request, 7, None).unwrap();
+        let wire = crate::wire::render(&request, 7, crate::wire::Credentials::default()).unwrap();
         let lines = arrived(&wire, http).into_iter().filter(|(n, _)| n == name.as_bytes());
         lines.map(|(_, value)| String::from_utf8(value).unwrap()).collect()
     }

@@ -94,6 +94,7 @@ impl Native {
         trace: &mut Trace,
     ) -> Result<Vec<Edit>, NotSent> {
         self.host.peer = Some(wire.peer);
+        self.host.certificate = wire.presented();
         let pairs: Vec<(&[u8], &[u8])> = head.iter().map(|(n, v)| (n.as_slice(), v.as_slice())).collect();
         let pieces = wire.body.as_deref().unwrap_or_default();
         let empty = pieces.iter().all(Vec::is_empty);
@@ -211,7 +212,10 @@ impl Driver for Native {
 
 fn load(plan: Plan, secrets: &Secrets) -> Result<Engine, PlanError> {
     let secret = |name: &str| secrets.get(name).map(|value| value.clone().into_bytes());
-    Engine::load(plan, &Surroundings { secret: &secret, seed: [1, 2], peer_appended: false })
+    Engine::load(
+        plan,
+        &Surroundings { secret: &secret, seed: [1, 2], peer_appended: false, peer_verified: true },
+    )
 }
 
 /// Why upstream does not get a request.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bartizan_engine::authentication::plan::KeySource;
+use bartizan_engine::authentication::plan::{JwtPlan, KeySource};
 use bartizan_engine::plan::Plan;
 
 use crate::mint::keys::{KeyName, Slot, jwks, secret};
@@ -22,6 +22,7 @@ pub fn use_test_keys(plan: &mut Plan) -> Result<Secrets, String> {
     let mut secrets = peppers(plan);
     for (index, issuer) in plan.authentication.jwt.iter_mut().enumerate() {
         let slot = Slot::of_issuer(index);
+        secrets.extend(of_nonces(issuer));
         match &mut issuer.keys {
             KeySource::Jwks(set) => {
                 let names: Vec<_> =
@@ -57,7 +58,14 @@ pub fn secrets(plan: &Plan) -> Secrets {
         KeySource::Secret { env } => Some((env.clone(), secret(Slot::of_issuer(index)))),
         KeySource::Jwks(_) | KeySource::Sealed { .. } | KeySource::Remote { .. } => None,
     });
-    peppers(plan).into_iter().chain(of_issuers).collect()
+    let of_nonces = plan.authentication.jwt.iter().filter_map(of_nonces);
+    peppers(plan).into_iter().chain(of_issuers).chain(of_nonces).collect()
+}
+
+/// The key with which an issuer's nonces for DPoP proofs are made.
+fn of_nonces(issuer: &JwtPlan) -> Option<(String, String)> {
+    let env = issuer.binding.dpop.as_ref()?.nonce.as_ref()?.key_env.as_ref()?;
+    Some((env.clone(), secret(Slot::First)))
 }
 
 fn peppers(plan: &Plan) -> Secrets {

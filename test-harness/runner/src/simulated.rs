@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bartizan_host::clusters::{self, Call};
 use bartizan_host::headers::{HeaderKind, HeaderMap};
-use bartizan_host::properties::{Attributes, Connection, ConnectionState};
+use bartizan_host::properties::{Attributes, Certificate, Connection, ConnectionState, Tls};
 use bartizan_host::{
     Answer, FailurePolicy, LogLevel, LogLine, Module, Outcome, Protocol, Proxy, Request, Response, Worker,
 };
@@ -258,10 +258,7 @@ fn said(what: &str, why: &str) -> String {
 
 /// Sends a request whose client goes away after some pieces of the body.
 fn leave(worker: &Worker, wire: &Wire, http: Http, pieces: usize) -> Answer {
-    let mut attributes = Attributes::default();
-    let (client, server) = (SocketAddr::new(wire.peer, 50_000), SocketAddr::from(([127, 0, 0, 1], 10_000)));
-    attributes.connection = Some(Connection::new(1, client, server));
-    let mut stream = worker.open_on(attributes, ConnectionState::default(), protocol(http));
+    let mut stream = worker.open_on(attributes(wire), ConnectionState::default(), protocol(http));
     let body: Vec<&Vec<u8>> = wire.body.iter().flatten().collect();
     stream.request_headers(&edge::arrived(wire, http), body.is_empty() && wire.trailers.is_empty());
     for piece in body.into_iter().take(pieces) {
@@ -269,6 +266,24 @@ fn leave(worker: &Worker, wire: &Wire, http: Http, pieces: usize) -> Answer {
     }
     stream.reset();
     stream.answer()
+}
+
+/// The connection that a request comes on.
+fn attributes(wire: &Wire) -> Attributes {
+    let (client, server) = (SocketAddr::new(wire.peer, 50_000), SocketAddr::from(([127, 0, 0, 1], 10_000)));
+    let mut connection = Connection::new(1, client, server);
+    connection.tls = wire.certificate.as_ref().map(|made| Tls {
+        version: "TLSv1.3".to_owned(),
+        peer: Some(Certificate {
+            subject: made.subject.clone(),
+            uri_sans: made.uris.clone(),
+            dns_sans: made.dns.clone(),
+            sha256: made.sha256.clone(),
+            url_encoded_pem: made.url_encoded_pem(),
+        }),
+        ..Tls::default()
+    });
+    Attributes { connection: Some(connection), ..Attributes::default() }
 }
 
 const fn protocol(http: Http) -> Protocol {
@@ -291,7 +306,7 @@ fn draw(seed: u64, run: u32, request: u64) -> usize {
 fn request(wire: &Wire, http: Http) -> Request {
     let mut request = Request::of(edge::arrived(wire, http))
         .protocol(protocol(http))
-        .peer(SocketAddr::new(wire.peer, 50_000))
+        .attributes(attributes(wire))
         .upstream(response(wire));
     // HTTP/1.1 says `content-length: 0` instead of an empty piece.
     let nothing = http == Http::V1 && !wire.chunked && wire.whole_body().is_empty();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::format::{Framing, Request, Simulate};
+use crate::mint::certificate::Made;
 
 /// The header by which a driver tells its upstream which run a request belongs to.
 pub const RUN_HEADER: &str = "x-bartizan-case";
@@ -38,6 +39,8 @@ pub struct Wire {
     pub answer: WireAnswer,
     /// What only a simulated proxy does to it.
     pub simulate: Simulate,
+    /// The client certificate that the connection is opened with.
+    pub certificate: Option<Made>,
 }
 
 /// What upstream answers.
@@ -110,6 +113,13 @@ impl Observed {
 }
 
 impl Wire {
+    /// What the proxy tells of the client certificate: its digest, its subject, itself.
+    #[must_use]
+    pub fn presented(&self) -> Option<[Vec<u8>; 3]> {
+        let made = self.certificate.as_ref()?;
+        Some([made.sha256.clone(), made.subject.clone(), made.url_encoded_pem()].map(String::into_bytes))
+    }
+
     /// The whole body.
     #[must_use]
     pub fn whole_body(&self) -> Vec<u8> {
@@ -135,17 +145,32 @@ pub fn visitor_of(number: u32) -> IpAddr {
     Ipv4Addr::new(10, second, third, fourth).into()
 }
 
-/// Makes the bytes of a request whose placeholders are filled in. `authorization` is the minted token.
+/// What is made for a request, beside what it says itself.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    /// The token.
+    pub token: Option<String>,
+    /// The DPoP proof for it.
+    pub proof: Option<String>,
+    /// The client certificate.
+    pub certificate: Option<Made>,
+}
+
+/// Makes the bytes of a request whose placeholders are filled in.
 ///
 /// # Errors
 /// If a value cannot be made.
-pub fn render(request: &Request, number: u32, token: Option<&str>) -> Result<Wire, String> {
+pub fn render(request: &Request, number: u32, made: Credentials) -> Result<Wire, String> {
     let bytes = |octets: &Option<crate::format::Octets>| {
         octets.as_ref().map(crate::format::Octets::bytes).transpose()
     };
     let mut headers = request.headers.as_ref().map_or(Ok(Vec::new()), crate::format::HeaderLines::lines)?;
-    if let Some(token) = token {
-        headers.push((b"authorization".to_vec(), format!("Bearer {token}").into_bytes()));
+    let scheme = request.dpop.as_ref().map_or("Bearer", |proof| proof.scheme.as_deref().unwrap_or("DPoP"));
+    if let Some(token) = made.token {
+        headers.push((b"authorization".to_vec(), format!("{scheme} {token}").into_bytes()));
+    }
+    if let Some(proof) = made.proof.filter(|proof| !proof.is_empty()) {
+        headers.push((b"dpop".to_vec(), proof.into_bytes()));
     }
     let body = request.body.as_ref().map(|body| body.bytes().map(|b| cut(b, &body.chunks))).transpose()?;
     if let Some(media_type) = request.body.as_ref().and_then(crate::format::Body::media_type)
@@ -173,6 +198,7 @@ pub fn render(request: &Request, number: u32, token: Option<&str>) -> Result<Wir
         body,
         trailers,
         simulate: request.simulate.clone().unwrap_or_default(),
+        certificate: made.certificate,
         answer: WireAnswer {
             status: answer.status,
             headers: answer.headers.as_ref().map_or(Ok(Vec::new()), crate::format::HeaderLines::lines)?,
@@ -220,7 +246,8 @@ mod tests {
     fn a_request_says_its_type_once() {
         let request =
             Request::parse("{method: POST, headers: {Content-Type: text/x}, body: {json: 1}}", "t").unwrap();
-        let wire = render(&request, 7, Some("t.o.k")).unwrap();
+        let wire = render(&request, 7, Credentials { token: Some("t.o.k".into()), ..Credentials::default() })
+            .unwrap();
         let types = wire.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(b"content-type")).count();
         assert_eq!(types, 1);
         assert_eq!(wire.whole_body(), b"1");

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 pub(super) use path::ClaimPath;
 
+use super::binding::Confirmation;
 use super::dates::{InForce, NumericDate, in_force};
 use super::error::TokenError;
 use super::forward;
@@ -127,6 +128,8 @@ impl Rules {
         (identity.expires_at, identity.not_before, identity.issued_at) = (expires_at, not_before, issued_at);
         identity.authenticated_at = claims.get("auth_time").and_then(|time| NumericDate::read(time).ok());
         identity.strength = strength(&claims);
+        let confirmation = Confirmation::read(&claims).map_err(|problem| refused("cnf", problem))?;
+        identity.confirmation = confirmation.is_bound().then(|| Box::new(confirmation));
         identity.claims = claims;
         Ok(identity)
     }

@@ -3,7 +3,6 @@
 use super::identity::Known;
 use super::method::{Allowed, Answer, Kind, MAX_METHODS};
 use super::plan::{CombinationMode, CombinationPlan};
-use super::{api_keys, basic, tokens};
 use crate::plan::PlanError;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -14,14 +13,18 @@ pub(super) struct Combination {
     pub(super) mode: CombinationMode,
     /// Each kind once, at the place of the first of its methods.
     turns: Vec<(Kind, Allowed)>,
+    /// For each turn, the challenges of whoever shows nothing of it (RFC 9110, section 11.6.1).
+    challenges: Vec<Vec<String>>,
 }
 
 impl Combination {
-    /// Makes ready what a plan says. `count` gives the number of methods of a kind.
+    /// Makes ready what a plan says. `count` gives the number of methods of a kind, `challenges` what their clients are
+    /// told who show nothing.
     pub(super) fn load(
         plan: &CombinationPlan,
         place: &str,
         count: impl Fn(Kind) -> usize,
+        challenges: impl Fn(Kind, Allowed) -> Vec<String>,
     ) -> Result<Self, PlanError> {
         let wrong = |problem: String| Err(PlanError::new(format!("{place}.methods"), problem));
         let mut turns: Vec<(Kind, Allowed)> = Vec::new();
@@ -50,15 +53,14 @@ impl Combination {
         if turns.is_empty() {
             return wrong("none is named, and nobody could be known".into());
         }
-        Ok(Self { mode: plan.mode, turns })
+        let challenges = turns.iter().map(|(kind, allowed)| challenges(*kind, *allowed)).collect();
+        Ok(Self { mode: plan.mode, turns, challenges })
     }
 
-    /// Asks the methods, by `ask`, until it is known who it is; `None` if nobody needs to be known. `challenge` gives
-    /// what a kind says to whoever shows nothing.
+    /// Asks the methods, by `ask`, until it is known who it is; `None` if nobody needs to be known.
     pub(super) fn judge(
         &self,
         mut ask: impl FnMut(Kind, Allowed) -> Answer,
-        challenge: impl Fn(Kind, Allowed) -> Option<String>,
     ) -> Result<Option<Known>, Refusal> {
         match self.mode {
             CombinationMode::Any | CombinationMode::Optional => {
@@ -70,14 +72,14 @@ impl Combination {
                 }
                 match self.mode {
                     CombinationMode::Optional => Ok(None),
-                    CombinationMode::Any | CombinationMode::All => Err(missing(&self.turns, challenge)),
+                    CombinationMode::Any | CombinationMode::All => Err(self.missing(|_| true)),
                 }
             }
             CombinationMode::All => {
                 let mut known: Option<Known> = None;
                 for (kind, allowed) in &self.turns {
                     let Some(identity) = ask(*kind, *allowed)? else {
-                        return Err(missing(&[(*kind, *allowed)], challenge));
+                        return Err(self.missing(|missing| missing == *kind));
                     };
                     match &mut known {
                         None => known = Some(Known { identity, others: Vec::new() }),
@@ -88,29 +90,18 @@ impl Combination {
             }
         }
     }
-}
 
-/// What a client that is refused for this reason is told of how to show a credential of this kind.
-pub(super) fn challenge(kind: Kind, reason: Reason) -> String {
-    match kind {
-        Kind::Jwt => tokens::challenge(reason),
-        Kind::ApiKey => api_keys::challenge(),
-        Kind::Basic => basic::challenge("api"),
+    /// The refusal of a request that shows none of these kinds, with the challenges of each.
+    fn missing(&self, of: impl Fn(Kind) -> bool) -> Refusal {
+        let asked = self.turns.iter().zip(&self.challenges).filter(|((kind, _), _)| of(*kind));
+        let kinds: Vec<Kind> = asked.clone().map(|((kind, _), _)| *kind).collect();
+        let reason = match kinds.as_slice() {
+            [kind] => kind.missing(),
+            _ => Reason::CredentialsMissing,
+        };
+        let challenges = asked.flat_map(|(_, challenges)| challenges);
+        challenges.fold(Refusal::new(reason, "no credential was sent"), |refusal, challenge| {
+            refusal.with_header("www-authenticate", challenge.clone())
+        })
     }
-}
-
-/// The refusal of a request that shows none of what it must, with a challenge for each kind that it could show.
-pub(super) fn missing(
-    turns: &[(Kind, Allowed)],
-    challenge: impl Fn(Kind, Allowed) -> Option<String>,
-) -> Refusal {
-    let reason = match turns {
-        [(kind, _)] => kind.missing(),
-        [] => Reason::TokenMissing,
-        _ => Reason::CredentialsMissing,
-    };
-    let challenges = turns.iter().filter_map(|(kind, allowed)| challenge(*kind, *allowed));
-    challenges.fold(Refusal::new(reason, "no credential was sent"), |refusal, challenge| {
-        refusal.with_header("www-authenticate", challenge)
-    })
 }

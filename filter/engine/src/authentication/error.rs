@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::dpop::ProofError;
 use crate::strict_json::StrictJsonError;
 
 /// Why a token is not believed.
@@ -84,6 +85,10 @@ pub enum TokenError {
     },
     /// The token is past its `exp`.
     Expired,
+    /// The token is bound to a key and it is not shown that the key is the client's, or it is bound to none and must be.
+    Binding(&'static str),
+    /// The DPoP proof is not accepted.
+    Proof(ProofError),
 }
 
 impl fmt::Display for TokenError {
@@ -115,6 +120,8 @@ impl fmt::Display for TokenError {
             Self::Signature => f.write_str("the signature does not verify"),
             Self::Claim { claim, problem } => write!(f, "claim `{claim}` {problem}"),
             Self::Expired => f.write_str("the token has expired"),
+            Self::Binding(problem) => f.write_str(problem),
+            Self::Proof(error) => error.fmt(f),
         }
     }
 }

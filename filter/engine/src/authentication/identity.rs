@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
+use super::binding::Confirmation;
 use super::dates::NumericDate;
 use super::method::Kind;
 use crate::authorization::Grants;
@@ -32,6 +33,8 @@ pub struct Identity {
     /// What tells this credential from others of the same subject, beside its claims and dates; nothing for tokens,
     /// whose claims do.
     pub(super) credential: Vec<u8>,
+    /// The key that whoever shows the credential must also show to have. Most are bound to none.
+    pub(super) confirmation: Option<Box<Confirmation>>,
     /// What the roles and permissions grant: filled by the authorization room when it first meets this
     /// identity, so that a cached token brings its grants along.
     pub grants: OnceCell<Grants>,
@@ -95,6 +98,7 @@ impl Identity {
             authenticated_at: None,
             cleared: Cell::new(0),
             credential: Vec::new(),
+            confirmation: None,
             grants: OnceCell::new(),
             key: OnceCell::new(),
         }

@@ -18,18 +18,20 @@ use crate::plan::PlanError;
 const MAX_LEEWAY_S: u64 = 3_600;
 
 /// Headers that mean something to every upstream already; a claim must not overwrite them.
-const NEVER_FORWARDED: [&str; 14] = [
+const NEVER_FORWARDED: [&str; 16] = [
     "authorization",
     "connection",
     "content-length",
     "content-type",
     "cookie",
+    "dpop",
     "forwarded",
     "host",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-forwarded-client-cert",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
@@ -84,14 +86,12 @@ pub(super) fn check(jwt: &JwtPlan, place: &str) -> Result<(), PlanError> {
         return wrong("max_lifetime_s", "no token lives for 0 s; give at least 1 s".into());
     }
     let mut required = jwt.require_claims.iter().map(|(path, _)| path);
-    let mut forwarded = jwt.forward_claims.iter().map(|(_, path)| path);
     for (member, empty) in [
         ("subject", jwt.subject.is_empty()),
         ("roles", jwt.roles.iter().any(String::is_empty)),
         ("permissions", jwt.permissions.iter().any(String::is_empty)),
         ("require_claims", required.any(String::is_empty)),
         ("require_types", jwt.require_types.iter().any(|(path, _)| path.is_empty())),
-        ("forward_claims", forwarded.any(String::is_empty)),
     ] {
         if empty {
             return wrong(member, "the path of a claim is empty; name the claim".into());
@@ -124,6 +124,17 @@ pub(super) fn check(jwt: &JwtPlan, place: &str) -> Result<(), PlanError> {
     let claims = jwt.forward_claims.iter().enumerate();
     let claims = claims.map(|(index, (name, _))| (format!("forward_claims[{index}]"), name));
     check_headers(&claims.chain(payload).collect::<Vec<_>>(), place)
+}
+
+/// What is checked of headers that carry claims: that the paths are some, and their names.
+pub(super) fn forwarded(forward_claims: &[(String, String)], place: &str) -> Result<(), PlanError> {
+    if forward_claims.iter().any(|(_, path)| path.is_empty()) {
+        let problem = "the path of a claim is empty; name the claim";
+        return Err(PlanError::new(format!("{place}.forward_claims"), problem));
+    }
+    let claims = forward_claims.iter().enumerate();
+    let claims = claims.map(|(index, (name, _))| (format!("forward_claims[{index}]"), name));
+    check_headers(&claims.collect::<Vec<_>>(), place)
 }
 
 /// What is checked of the headers that tell upstream who it is: where each stands in the plan, and its name.

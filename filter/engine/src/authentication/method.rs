@@ -26,6 +26,8 @@ pub enum Kind {
     ApiKey,
     /// A name and a password.
     Basic,
+    /// A client certificate.
+    Certificate,
 }
 
 impl Kind {
@@ -36,6 +38,7 @@ impl Kind {
             Self::Jwt => "jwt",
             Self::ApiKey => "api_keys",
             Self::Basic => "basic",
+            Self::Certificate => "certificates",
         }
     }
 
@@ -45,6 +48,7 @@ impl Kind {
             Self::Jwt => Reason::TokenMissing,
             Self::ApiKey => Reason::CredentialsMissing,
             Self::Basic => Reason::CredentialsMissing,
+            Self::Certificate => Reason::CertificateMissing,
         }
     }
 }
@@ -57,6 +61,7 @@ impl MethodRef {
             Self::Jwt(index) => (Kind::Jwt, index),
             Self::ApiKeys(index) => (Kind::ApiKey, index),
             Self::Basic(index) => (Kind::Basic, index),
+            Self::Certificates(index) => (Kind::Certificate, index),
         }
     }
 }

@@ -11,10 +11,13 @@
 
 pub mod api_keys;
 pub mod basic;
+mod binding;
 mod cache;
+pub mod certificates;
 mod claims;
 mod combination;
 mod dates;
+pub mod dpop;
 mod error;
 mod forward;
 mod identity;
@@ -47,6 +50,7 @@ pub use sources::TokenRemoval;
 
 use self::api_keys::ApiKeys;
 use self::basic::Passwords;
+use self::certificates::Certificates;
 use self::combination::Combination;
 use self::method::{Allowed, Attempt};
 use self::plan::{AuthenticationPlan, CombinationMode, TokenSource};
@@ -57,7 +61,7 @@ use self::tokens::Tokens;
 use crate::host::{Host, Now};
 use crate::intake::request::Request;
 use crate::limits::AddressCharged;
-use crate::pipeline::{Missing, Room};
+use crate::pipeline::{Missing, Room, Surroundings};
 use crate::plan::PlanError;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -72,23 +76,20 @@ pub struct Authenticator {
     keys: ApiKeys,
     revocation: Option<Revocation>,
     passwords: Passwords,
-    /// What each list of users with passwords says to whoever shows nothing.
-    realms: Vec<String>,
     step_ups: StepUps,
+    certificates: Certificates,
     identity_headers: Vec<String>,
 }
 
 impl Authenticator {
-    /// Makes ready what a plan says; `bundle` is its name. `secret` gives the value of an environment variable of the VM,
-    /// `seed` is a secret number that all workers share.
+    /// Makes ready what a plan says; `bundle` is its name.
     ///
     /// # Errors
     /// When a part of the plan is malformed, a key set is unusable, or a secret is missing or too short.
     pub fn load(
         plan: &AuthenticationPlan,
         bundle: &str,
-        secret: &dyn Fn(&str) -> Option<Vec<u8>>,
-        seed: [u64; 2],
+        surroundings: &Surroundings<'_>,
     ) -> Result<Self, PlanError> {
         let of_tokens =
             plan.jwt.iter().enumerate().map(|(i, jwt)| (format!("authentication.jwt[{i}].from"), &*jwt.from));
@@ -101,11 +102,12 @@ impl Authenticator {
         let (sources, places) = Sources::new(&lists)?;
         let (of_tokens, rest) = places.split_at_checked(plan.jwt.len()).unwrap_or_default();
         let (of_keys, of_passwords) = rest.split_at_checked(plan.api_keys.len()).unwrap_or_default();
-        let tokens = Tokens::load(plan, of_tokens, bundle, secret)?;
-        let keys = ApiKeys::load(&plan.api_keys, of_keys, secret)?;
+        let tokens = Tokens::load(plan, of_tokens, bundle, surroundings)?;
+        let keys = ApiKeys::load(&plan.api_keys, of_keys, surroundings.secret)?;
+        let certificates = Certificates::load(&plan.certificates, surroundings.peer_verified)?;
         let together = |places: &[Places]| places.iter().fold(0, |all, own| all | own);
-        let passwords = Passwords::load(&plan.basic, together(of_passwords), seed)?;
-        let realms = plan.basic.iter().map(|basic| basic::challenge(&basic.realm)).collect();
+        let passwords = Passwords::load(&plan.basic, together(of_passwords), surroundings.seed)?;
+        let realms: Vec<String> = plan.basic.iter().map(|basic| basic::challenge(&basic.realm)).collect();
         let (of_tokens, of_keys, of_passwords) =
             (together(of_tokens), together(of_keys), together(of_passwords));
         if of_tokens & of_keys != 0 || (of_tokens | of_keys) & of_passwords != 0 {
@@ -115,14 +117,21 @@ impl Authenticator {
         }
         load::check_names(plan)?;
         let revocation = plan.revoked.as_ref().map(|revoked| Revocation::load(revoked, plan)).transpose()?;
-        let step_ups = StepUps::load(plan, bundle, secret, seed)?;
+        let step_ups = StepUps::load(plan, bundle, surroundings.secret, surroundings.seed)?;
         let count = |kind| match kind {
             Kind::Jwt => plan.jwt.len(),
             Kind::ApiKey => plan.api_keys.len(),
             Kind::Basic => plan.basic.len(),
+            Kind::Certificate => plan.certificates.len(),
         };
         let combinations = plan.combinations.iter().enumerate().map(|(index, combination)| {
-            Combination::load(combination, &format!("authentication.combinations[{index}]"), count)
+            let place = format!("authentication.combinations[{index}]");
+            Combination::load(combination, &place, count, |kind, allowed| match kind {
+                Kind::Jwt => tokens.challenges(allowed),
+                Kind::ApiKey => vec![api_keys::challenge()],
+                Kind::Basic => realms.get(allowed.trailing_zeros() as usize).cloned().into_iter().collect(),
+                Kind::Certificate => vec![certificates::challenge()],
+            })
         });
         let combinations = combinations.collect::<Result<_, _>>()?;
         let mut identity_headers: Vec<String> = Vec::new();
@@ -133,7 +142,9 @@ impl Authenticator {
         let of_keys = plan.api_keys.iter().flat_map(|keys| keys.forward.iter().map(|(name, _)| name));
         let of_passwords =
             plan.basic.iter().flat_map(|basic| basic.forward_claims.iter().map(|(name, _)| name));
-        for name in of_tokens.chain(of_keys).chain(of_passwords) {
+        let of_certificates =
+            plan.certificates.iter().flat_map(|method| method.forward_claims.iter().map(|(name, _)| name));
+        for name in of_tokens.chain(of_keys).chain(of_passwords).chain(of_certificates) {
             if !identity_headers.contains(name) {
                 identity_headers.push(name.clone());
             }
@@ -146,7 +157,7 @@ impl Authenticator {
             keys,
             revocation,
             passwords,
-            realms,
+            certificates,
             step_ups,
             identity_headers,
         })
@@ -172,16 +183,18 @@ impl Authenticator {
         trace: &mut Trace,
     ) -> Result<Option<Known>, Refusal> {
         let Some(combination) = self.combinations.get(combination) else {
-            return Err(combination::missing(&[], |_, _| None));
+            return Err(Refusal::new(Reason::CredentialsMissing, "the route's combination is not there"));
         };
-        let (passwords, realms) = (&mut self.passwords, &self.realms);
+        let passwords = &mut self.passwords;
         let (tokens, keys, revocation) = (&mut self.tokens, &mut self.keys, self.revocation.as_ref());
+        let certificates = &mut self.certificates;
         let mut attempt = Attempt { request, sources: &self.sources, now, host, trace };
         let ask = |kind: Kind, allowed: Allowed| {
             let answer = match kind {
                 Kind::Jwt => tokens.identify(allowed, &mut attempt),
                 Kind::ApiKey => keys.identify(allowed, &mut attempt),
                 Kind::Basic => passwords.identify(allowed, &mut attempt),
+                Kind::Certificate => certificates.identify(allowed, &mut attempt),
             }?;
             if let (Some(identity), Some(revocation)) = (&answer, revocation)
                 && let Err(not) = revocation.admit(identity, now)
@@ -197,11 +210,7 @@ impl Authenticator {
             }
             Ok(answer)
         };
-        let challenge = |kind: Kind, allowed: Allowed| match kind {
-            Kind::Jwt | Kind::ApiKey => Some(combination::challenge(kind, Reason::CredentialsMissing)),
-            Kind::Basic => realms.get(allowed.trailing_zeros() as usize).cloned(),
-        };
-        combination.judge(ask, challenge)
+        combination.judge(ask)
     }
 
     /// Whether an identity is strong and fresh enough for what a route asks.
@@ -256,7 +265,14 @@ impl Authenticator {
 
     /// Lower-case names of the headers in which credentials are looked for.
     pub fn credential_headers(&self) -> impl Iterator<Item = &str> {
-        self.sources.header_names().chain(self.step_ups.code_headers())
+        let proof = self.tokens.takes_proofs().then_some(dpop::HEADER);
+        let certificate = self.reads_certificate_header().then_some(certificates::HEADER);
+        self.sources.header_names().chain(self.step_ups.code_headers()).chain(proof).chain(certificate)
+    }
+
+    /// Whether any method believes what proxies tell of certificates.
+    fn reads_certificate_header(&self) -> bool {
+        self.certificates.read_header() || self.tokens.read_certificate_header()
     }
 
     /// Appends the edits that keep from upstream what is not for it: credentials that are not forwarded, and
@@ -274,6 +290,13 @@ impl Authenticator {
         self.sources.remove(hidden, headers, request.query(), edits);
         let codes = self.step_ups.code_headers().filter(|name| headers.get(name).is_some());
         edits.extend(codes.map(|name| TokenRemoval::Header(name.into())));
+        if self.tokens.hides_proof(known) && headers.get(dpop::HEADER).is_some() {
+            edits.push(TokenRemoval::Header(dpop::HEADER.into()));
+        }
+        // The proxy before this one wrote a part of it and the client perhaps the rest: upstream could not tell.
+        if self.reads_certificate_header() && headers.get(certificates::HEADER).is_some() {
+            edits.push(TokenRemoval::Header(certificates::HEADER.into()));
+        }
         if self.identity_headers.is_empty() {
             return;
         }
@@ -301,7 +324,17 @@ fn not_admitted(kind: Kind, not: NotAdmitted) -> Refusal {
         // Nothing was found out: no challenge, or clients would throw away what is good.
         return refusal;
     }
-    refusal.with_header("www-authenticate", combination::challenge(kind, reason))
+    refusal.with_header("www-authenticate", challenge(kind, reason))
+}
+
+/// What a client that is refused for this reason is told of how to show a credential of this kind.
+fn challenge(kind: Kind, reason: Reason) -> String {
+    match kind {
+        Kind::Jwt => tokens::challenge(reason),
+        Kind::ApiKey => api_keys::challenge(),
+        Kind::Basic => basic::challenge("api"),
+        Kind::Certificate => certificates::challenge(),
+    }
 }
 
 /// Whether a header's name is not an identity header's, but becomes it when `_` is read as `-`.
@@ -313,4 +346,4 @@ fn is_impostor(name: &[u8], own: &[u8]) -> bool {
 #[cfg(test)]
 mod names_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::api_keys::plan::ApiKeysPlan;
 use super::basic::plan::BasicPlan;
+pub use super::certificates::plan::{
+    CertificateAccept, CertificateRule, CertificateSource, CertificatesPlan,
+};
+pub use super::dpop::plan::{BindingPlan, DpopPlan, NoncePlan};
 use super::revocation::plan::RevocationPlan;
 use super::step_up::plan::StepUpPlan;
 use super::totp::plan::TotpPlan;
@@ -31,6 +35,9 @@ pub struct AuthenticationPlan {
     /// What routes ask of an identity beyond being known, each once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub step_up: Vec<StepUpPlan>,
+    /// Ways by which client certificates are taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificatesPlan>,
     /// The combinations of methods that routes take, each once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub combinations: Vec<CombinationPlan>,
@@ -44,7 +51,9 @@ impl AuthenticationPlan {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let of_tokens = self.jwt.iter().map(|jwt| jwt.name.as_str());
         let of_keys = self.api_keys.iter().map(|keys| keys.name.as_str());
-        of_tokens.chain(of_keys).chain(self.basic.iter().map(|basic| basic.name.as_str()))
+        let of_certificates = self.certificates.iter().map(|method| method.name.as_str());
+        let of_passwords = self.basic.iter().map(|basic| basic.name.as_str());
+        of_tokens.chain(of_keys).chain(of_certificates).chain(of_passwords)
     }
 }
 
@@ -80,6 +89,8 @@ pub enum MethodRef {
     ApiKeys(usize),
     /// Of [`AuthenticationPlan::basic`].
     Basic(usize),
+    /// Of [`AuthenticationPlan::certificates`].
+    Certificates(usize),
 }
 
 /// One issuer of tokens.
@@ -133,6 +144,9 @@ pub struct JwtPlan {
     /// A lower-case header that carries the payload upstream, as it stands in the token (base64url).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward_payload: Option<String>,
+    /// How tokens are bound to keys.
+    #[serde(default, skip_serializing_if = "BindingPlan::is_default")]
+    pub binding: BindingPlan,
 }
 
 /// What a claim is.

@@ -112,6 +112,16 @@ impl Sources {
         self.headers.iter().map(|(_, name)| &**name)
     }
 
+    /// Whether a place is a header with this scheme.
+    pub(super) fn has_scheme(&self, place: Places, wanted: &str) -> bool {
+        self.list.iter().enumerate().any(|(index, source)| match source {
+            TokenSource::Header { scheme: Some(scheme), .. } => {
+                place >> index & 1 == 1 && scheme.eq_ignore_ascii_case(wanted)
+            }
+            _ => false,
+        })
+    }
+
     /// Finds the credential of a request at these places, if it has one.
     pub(super) fn find<'r>(
         &self,

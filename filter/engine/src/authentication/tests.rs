@@ -42,6 +42,7 @@ pub(super) fn plan(name: &str) -> JwtPlan {
         permissions: Vec::new(),
         forward_claims: Vec::new(),
         forward_payload: None,
+        binding: super::plan::BindingPlan::default(),
     }
 }
 
@@ -54,11 +55,16 @@ fn secrets(name: &str) -> Option<Vec<u8>> {
     }
 }
 
+/// Surroundings with these secrets, in which the listener verifies.
+pub(super) fn surroundings(secret: &dyn Fn(&str) -> Option<Vec<u8>>) -> Surroundings<'_> {
+    Surroundings { secret, seed: [1, 2], peer_appended: false, peer_verified: true }
+}
+
 fn load_plans(plans: &[JwtPlan]) -> Result<Authenticator, PlanError> {
     let methods = (0..plans.len()).map(MethodRef::Jwt).collect();
     let combinations = vec![CombinationPlan { mode: CombinationMode::Any, methods }];
     let plan = AuthenticationPlan { jwt: plans.to_vec(), combinations, ..AuthenticationPlan::default() };
-    Authenticator::load(&plan, "edge", &secrets, [1, 2])
+    Authenticator::load(&plan, "edge", &surroundings(&secrets))
 }
 
 fn claims() -> Value {
@@ -389,7 +395,7 @@ fn plans_are_checked() {
     }
     let error = load_plans(&[plan("a"), plan("b")]).unwrap_err();
     assert_eq!(error.place, "authentication.jwt[1].issuer");
-    let nobody = Authenticator::load(&AuthenticationPlan::default(), "edge", &secrets, [1, 2]);
+    let nobody = Authenticator::load(&AuthenticationPlan::default(), "edge", &surroundings(&secrets));
     assert!(nobody.is_ok(), "a policy of public routes needs no issuer");
 }
 
@@ -401,8 +407,7 @@ fn combinations_are_checked() {
         Authenticator::load(
             &AuthenticationPlan { jwt: two().to_vec(), combinations, ..AuthenticationPlan::default() },
             "edge",
-            &secrets,
-            [1, 2],
+            &surroundings(&secrets),
         )
     };
     for (mode, methods, good) in [

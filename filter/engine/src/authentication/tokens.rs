@@ -7,20 +7,22 @@
 
 use std::rc::Rc;
 
+use super::binding::Binding;
 use super::cache::TokenCache;
 use super::claims::Rules;
 use super::dates::{InForce, in_force};
+use super::dpop::{self, ProofError};
 use super::error::{TokenError, excerpt};
 use super::identity::{Identity, Known};
 use super::jws::Jws;
 use super::keys::KeySet;
 use super::method::{Allowed, Answer, Attempt, Kind, MAX_METHODS};
-use super::plan::{Algorithm, AuthenticationPlan};
+use super::plan::{Algorithm, AuthenticationPlan, CertificateSource};
 use super::remote::Keys;
 use super::sources::{Ambiguous, Found, Places};
 use super::{forward, load, signature};
 use crate::host::{Host, Now};
-use crate::pipeline::{Missing, Room};
+use crate::pipeline::{Missing, Room, Surroundings};
 use crate::plan::PlanError;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -51,10 +53,11 @@ struct Provider {
     places: Places,
     forward_token: bool,
     forward_payload: Option<String>,
+    binding: Binding,
 }
 
 impl Tokens {
-    /// Makes ready what a plan says; `bundle` is its name. `secret` gives the value of an environment variable of the VM.
+    /// Makes ready what a plan says; `bundle` is its name.
     ///
     /// # Errors
     /// When a part of the plan is malformed, a key set is unusable, or a secret is missing or too short.
@@ -62,7 +65,7 @@ impl Tokens {
         plan: &AuthenticationPlan,
         places: &[Places],
         bundle: &str,
-        secret: &dyn Fn(&str) -> Option<Vec<u8>>,
+        surroundings: &Surroundings<'_>,
     ) -> Result<Self, PlanError> {
         let plans = &plan.jwt;
         if plans.len() > MAX_METHODS {
@@ -82,11 +85,12 @@ impl Tokens {
                 at: jwt.at.clone(),
                 issuer: jwt.issuer.clone(),
                 accepted: jwt.algorithms.clone(),
-                keys: load::keys(plan, jwt, bundle, &place, secret)?,
+                keys: load::keys(plan, jwt, bundle, &place, surroundings.secret)?,
                 rules: Rules::new(jwt),
                 places: *places,
                 forward_token: jwt.forward_token,
                 forward_payload: jwt.forward_payload.clone(),
+                binding: Binding::load(jwt, &place, surroundings)?,
             });
         }
         let unverified_removed =
@@ -108,6 +112,33 @@ impl Tokens {
         }
     }
 
+    /// Whether upstream must not see the DPoP proof of a request: it goes where its token goes.
+    pub(super) fn hides_proof(&self, known: Option<&Known>) -> bool {
+        let identity = known.and_then(|known| known.of_kind(Kind::Jwt));
+        match identity.and_then(|identity| self.providers.get(identity.method)) {
+            Some(provider) => provider.binding.dpop.is_some() && !provider.forward_token,
+            None => self.providers.iter().any(|p| p.binding.dpop.is_some() && !p.forward_token),
+        }
+    }
+
+    /// Whether some issuer's tokens come with DPoP proofs.
+    pub(super) fn takes_proofs(&self) -> bool {
+        self.providers.iter().any(|p| p.binding.dpop.is_some())
+    }
+
+    /// Whether the certificates of some issuer's tokens are told by a header.
+    pub(super) fn read_certificate_header(&self) -> bool {
+        self.providers.iter().any(|p| p.binding.certificate != CertificateSource::Connection)
+    }
+
+    /// The challenges of a request without a token.
+    pub(super) fn challenges(&self, allowed: Allowed) -> Vec<String> {
+        let mut challenges = vec![challenge(Reason::TokenMissing)];
+        let mut asked = self.providers.iter().enumerate().filter(|(index, _)| allowed >> index & 1 == 1);
+        challenges.extend(asked.find_map(|(_, p)| p.binding.dpop.as_ref()).map(|dpop| dpop.challenge(None)));
+        challenges
+    }
+
     /// Who the token of a request says it is.
     pub(super) fn identify(&mut self, allowed: Allowed, attempt: &mut Attempt<'_, '_>) -> Answer {
         let Attempt { request, sources, now, host, trace } = attempt;
@@ -125,7 +156,15 @@ impl Tokens {
         };
         self.missed = None;
         let mut issuer = None;
-        match self.believe(&found, allowed, *now, *host, &mut issuer, trace) {
+        let by_dpop = sources.has_scheme(found.place, dpop::SCHEME);
+        let believed = self.believe(&found, allowed, *now, *host, &mut issuer, trace);
+        let held = believed.and_then(|identity| {
+            let provider = self.providers.get_mut(identity.method).ok_or(TokenError::IssuerMissing)?;
+            let bound = identity.confirmation.as_deref().copied().unwrap_or_default();
+            provider.binding.hold(&bound, found.token, by_dpop, request, *now, *host)?;
+            Ok(identity)
+        });
+        match held {
             Ok(identity) => {
                 trace.found(
                     Room::Authentication,
@@ -149,9 +188,26 @@ impl Tokens {
                     TokenError::KeysMissing { .. } => {
                         return Err(Refusal::new(Reason::KeysUnavailable, error.to_string()));
                     }
+                    TokenError::Proof(ProofError::Invalid(_)) => Reason::ProofInvalid,
+                    TokenError::Proof(ProofError::Replayed(_)) => Reason::ProofReplayed,
+                    TokenError::Proof(ProofError::Nonce(_)) => Reason::ProofNonce,
+                    TokenError::Proof(ProofError::Failed) => Reason::ReplaysUnavailable,
                     _ => Reason::TokenInvalid,
                 };
-                Err(refuse(reason, error.to_string()))
+                let dpop = issuer.and_then(|issuer| self.providers.get(issuer)?.binding.dpop.as_ref());
+                match dpop.filter(|_| by_dpop) {
+                    None => Err(refuse(reason, error.to_string())),
+                    Some(dpop) => {
+                        let refusal = Refusal::new(reason, error.to_string());
+                        let refusal = refusal.with_header("www-authenticate", dpop.challenge(Some(reason)));
+                        Err(match error {
+                            TokenError::Proof(ProofError::Nonce(nonce)) => {
+                                refusal.with_header("dpop-nonce", nonce)
+                            }
+                            _ => refusal,
+                        })
+                    }
+                }
             }
         }
     }

@@ -132,7 +132,8 @@ fn a_good_artifact_is_admitted_and_loads() {
         assert_eq!(admitted.digest(), key::sha256(canonical::write(&payload()).as_bytes()));
         let ids: BTreeSet<_> = admitted.signers().iter().cloned().collect();
         assert_eq!(ids, [2, 3].map(|number| Signer(number).public().id().to_owned()).into());
-        let surroundings = Surroundings { secret: &|_| None, seed: [1, 2], peer_appended: false };
+        let surroundings =
+            Surroundings { secret: &|_| None, seed: [1, 2], peer_appended: false, peer_verified: true };
         assert_eq!(admitted.load(&surroundings).unwrap().revision(), 7);
     }
 }
@@ -266,7 +267,8 @@ fn every_kind_of_bad_payload_has_its_name() {
     let mut payload = payload();
     payload["plan"]["routes"][0]["limits"] = json!([5]);
     let admitted = admit(&signed(&payload, &[2]), &one, NOW, None).unwrap();
-    let surroundings = Surroundings { secret: &|_| None, seed: [1, 2], peer_appended: false };
+    let surroundings =
+        Surroundings { secret: &|_| None, seed: [1, 2], peer_appended: false, peer_verified: true };
     assert_eq!(
         admitted.load(&surroundings).map(drop).map_err(|refused| refused.kind),
         Err(Kind::PlanInvalid)

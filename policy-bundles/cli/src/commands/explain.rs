@@ -11,7 +11,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bartizan_cases::format::{Request, basic};
+use bartizan_cases::expand;
+use bartizan_cases::format::{Request, Token, basic};
 use bartizan_cases::mint::Mint;
 use bartizan_cases::{patch, wire};
 use bartizan_compiler::compile_dir;
@@ -126,9 +127,10 @@ fn explained(mut plan: Plan, text: &str, file: &str) -> Result<Explanation, Stri
     if filled != text {
         request = Request::parse(&filled, file).map_err(|error| error.to_string())?;
     }
-    let token = request.token.as_ref().map(|token| mint.token(token, now.as_secs(), SUBJECT)).transpose()?;
+    let token = |token: &Token| mint.token(token, now.as_secs(), SUBJECT);
+    let made = expand::credentials(&request, now.as_secs(), &token, &|at| mint.nonce(at))?;
     let host = request.host.is_none().then(|| DEFAULT_HOST.to_vec());
-    let mut wire = wire::render(&request, 0, token.as_deref())?;
+    let mut wire = wire::render(&request, 0, made)?;
     wire.headers.extend(request.basic.as_deref().map(basic));
     wire.headers.extend(request.code.as_ref().map(|code| code.header(now.as_secs())).transpose()?);
     wire.host = wire.host.or(host);
@@ -151,7 +153,8 @@ fn explained(mut plan: Plan, text: &str, file: &str) -> Result<Explanation, Stri
             }
         }))
     };
-    let surroundings = Surroundings { secret: &environment, seed: [0, 0], peer_appended: false };
+    let surroundings =
+        Surroundings { secret: &environment, seed: [0, 0], peer_appended: false, peer_verified: true };
     let mut engine = Engine::load(plan, &surroundings).map_err(|error| error.to_string())?;
     let mut judged = judge(&mut engine, &wire, Now::from_nanos(nanos(now)));
     judged.test_keys = minted;

@@ -90,6 +90,17 @@ pub(super) fn of_the_bundle(bundle: &Bundle, at: Cursor<'_>, report: &mut Report
         let at = at.get("authentication").get("totp").item(index).get("users").get("file");
         file_of_a_part(bundle, file.as_str(), at.span(), report);
     }
+    for (index, way) in bundle.authentication.certificates.iter().enumerate() {
+        use bartizan_spec::authentication::Fingerprints;
+        let at = at.get("authentication").get("certificates").item(index);
+        let rules = way.accept.iter().enumerate();
+        let rules = rules.map(|(i, rule)| (&rule.fingerprints, at.get("accept").item(i).get("fingerprints")));
+        for (fingerprints, at) in rules.chain([(&way.revoked, at.get("revoked"))]) {
+            if let Some(Fingerprints::File(file)) = fingerprints {
+                file_of_a_part(bundle, file.as_str(), at.span(), report);
+            }
+        }
+    }
 }
 
 /// What a part says must not decide what the bundle says, not even by a schema.

@@ -68,6 +68,9 @@ fn grants(
     let roles_mapped =
         roles_mapped || who.basic.iter().flat_map(|basic| &basic.roles).any(|of| !of.is_empty());
     let of_users = who.basic.iter().flat_map(|basic| &basic.permissions).flatten();
+    let rules = || who.certificates.iter().flat_map(|method| &method.rules);
+    let roles_mapped = roles_mapped || rules().any(|rule| !rule.roles.is_empty());
+    let of_users = of_users.chain(rules().flat_map(|rule| &rule.permissions));
     let permissions_mapped = who.jwt.iter().any(|jwt| !jwt.permissions.is_empty());
     let of_keys: BTreeSet<&str> =
         of_keys().flat_map(|of| &of.permissions).chain(of_users).map(String::as_str).collect();

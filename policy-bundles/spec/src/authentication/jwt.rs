@@ -7,6 +7,7 @@ use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::bound::Bound;
 use super::{Discovery, Remote};
 use crate::forms::{Named, OneOrMany};
 use crate::text::{
@@ -50,6 +51,9 @@ pub struct Jwt {
     /// What upstream is told about the identity.
     #[serde(default)]
     pub forward: Forward,
+    /// How tokens are bound to keys of their clients.
+    #[serde(default)]
+    pub bound: Bound,
 }
 
 /// Where tokens are looked for if a bundle does not say: `authorization: Bearer ...`.

@@ -2,6 +2,8 @@
 
 pub mod api_keys;
 mod basic;
+mod bound;
+mod certificates;
 mod jwt;
 mod remote;
 pub mod revocation;
@@ -13,6 +15,10 @@ use serde::{Deserialize, Serialize};
 
 pub use api_keys::ApiKeys;
 pub use basic::{Basic, UserForward, in_authorization};
+pub use bound::{Bound, Dpop, Nonce};
+pub use certificates::{
+    CertificateRule, CertificateSource, Certificates, Fingerprints, ForwardHeaders, Xfcc,
+};
 pub use jwt::{
     Algorithm, ClaimMap, ClaimType, Forward, Jwt, Keys, Profile, Require, SealingKey, Secret, TokenSource,
     bearer,
@@ -42,6 +48,9 @@ pub struct Authentication {
     /// Second factors, for routes that ask for one with `step_up`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub totp: Vec<Totp>,
+    /// Ways by which client certificates are taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Certificates>,
 }
 
 /// The most methods of one kind.

@@ -2,6 +2,7 @@
 
 pub mod h1;
 pub mod h2;
+pub mod tls;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -47,7 +47,9 @@ impl Check {
             | TokenError::IssuerMissing
             | TokenError::IssuerUnknown { .. }
             | TokenError::WrongPlace
-            | TokenError::NotOnThisRoute => None,
+            | TokenError::NotOnThisRoute
+            | TokenError::Binding(_)
+            | TokenError::Proof(_) => None,
         }
     }
 

@@ -1,13 +1,14 @@
 //! Which reasons a bundle can refuse for.
 
 use bartizan_engine::authentication::Kind as Credential;
+use bartizan_engine::authentication::plan::{DpopPlan, MethodRef};
 use bartizan_engine::authentication::step_up::plan::StepUpPlan;
 use bartizan_engine::limits::plan::LimitKey;
 use bartizan_engine::plan::{AccessPlan, Plan};
 use bartizan_engine::reason::Reason;
 use bartizan_engine::validation::plan::{BodyPlan, ReadPlan};
 
-use super::Kind;
+use super::Kind as Attack;
 use super::points::looks_for;
 
 /// Whether a request can be refused for this reason by this plan. What only a broken proxy brings about is not
@@ -47,8 +48,20 @@ pub fn possible(plan: &Plan, reason: Reason) -> bool {
         routes.iter().filter_map(|route| plan.authentication.step_up.get(route.step_up?)).any(which)
     };
     let networks = !plan.network.deny.is_empty() || !plan.network.allow.is_empty();
+    let asked = || {
+        let numbers = routes.iter().filter_map(|route| route.authentication);
+        numbers.filter_map(|number| plan.authentication.combinations.get(number))
+    };
+    let proofs = |has: &dyn Fn(&DpopPlan) -> bool| {
+        let issuers =
+            asked().flat_map(|combination| &combination.methods).filter_map(|method| match method {
+                MethodRef::Jwt(index) => plan.authentication.jwt.get(*index),
+                MethodRef::ApiKeys(_) | MethodRef::Basic(_) | MethodRef::Certificates(_) => None,
+            });
+        issuers.into_iter().any(|issuer| issuer.binding.dpop.as_ref().is_some_and(has))
+    };
     match reason {
-        Reason::NoPolicy | Reason::LimitsUnavailable => false,
+Reason::NoPolicy | Reason::LimitsUnavailable | Reason::ReplaysUnavailable => false,
         // Whether fetched keys are there is nothing that a policy decides, but it decides that they are fetched.
         Reason::KeysUnavailable => !plan.authentication.feeds.is_empty(),
         Reason::PathMalformed
@@ -90,6 +103,10 @@ pub fn possible(plan: &Plan, reason: Reason) -> bool {
             .api_keys
             .iter()
             .any(|keys| keys.keys.periods.iter().any(|period| period.expires.is_some())),
+        Reason::CertificateMissing => takes(&|kinds| kinds == [Credential::Certificate]),
+        Reason::CertificateDenied => takes(&|kinds| kinds.contains(&Credential::Certificate)),
+        Reason::ProofInvalid | Reason::ProofReplayed => proofs(&|_| true),
+        Reason::ProofNonce => proofs(&|dpop| dpop.nonce.is_some()),
         Reason::PermissionDenied => {
             routes.iter().any(|route| matches!(route.access, AccessPlan::Permitted { .. }))
         }
@@ -97,8 +114,8 @@ pub fn possible(plan: &Plan, reason: Reason) -> bool {
         Reason::BodyMalformed | Reason::BodyLimits => reads(&|read| *read != ReadPlan::Opaque),
         Reason::BodySchema => reads(&|read| matches!(read, ReadPlan::Json { schema: Some(_), .. })),
         Reason::BodyMissing => body(&|body| body.required),
-        Reason::AttackSqli => inspects(Kind::Sqli),
-        Reason::AttackXss => inspects(Kind::Xss),
-        Reason::AttackTraversal => inspects(Kind::Traversal),
+        Reason::AttackSqli => inspects(Attack::Sqli),
+        Reason::AttackXss => inspects(Attack::Xss),
+        Reason::AttackTraversal => inspects(Attack::Traversal),
     }
 }

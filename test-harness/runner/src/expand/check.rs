@@ -130,7 +130,7 @@ fn placeholders(run: &Run, step: &RunStep) -> Result<(), String> {
 
 /// Where null says something: it takes a default away, means that something is absent, or is a value of its own. `*` is any
 /// name, `**` anything below.
-const NULLS: [&[&str]; 18] = [
+const NULLS: [&[&str]; 21] = [
     &["request", "basic"],
     &["request", "code"],
     &["request", "host"],
@@ -143,6 +143,9 @@ const NULLS: [&[&str]; 18] = [
     &["request", "trailers"],
     &["request", "answer"],
     &["request", "simulate"],
+    &["request", "certificate"],
+    &["request", "dpop"],
+    &["request", "dpop", "*", "**"],
     &["request", "token", "claims", "**"],
     &["request", "token", "header", "**"],
     &["request", "tokens", "*", "claims", "**"],

@@ -14,9 +14,9 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::check::idle;
 use self::fill::substitute;
-use crate::format::{Case, CaseError, Expect, Http, Only, Place, Request, Token, basic};
+use crate::format::{Case, CaseError, Expect, Http, Octets, Only, Place, Request, Token, basic};
 use crate::mint::{self, Mint};
-use crate::wire::{self, Wire};
+use crate::wire::{self, Credentials, Wire};
 
 /// One case, or one row of a table, ready to be run any number of times.
 #[derive(Debug, Clone)]
@@ -107,6 +107,12 @@ impl Run {
         }
     }
 
+    /// Whether a request of it comes with a client certificate.
+    #[must_use]
+    pub fn presents_certificates(&self) -> bool {
+        self.steps.iter().any(|step| step.request.get("certificate").is_some_and(|it| !it.is_null()))
+    }
+
     /// Whether it is meant for there.
     #[must_use]
     pub fn runs_on(&self, target: Target) -> bool {
@@ -142,7 +148,7 @@ impl RunStep {
     /// # Errors
     /// If a token cannot be minted; everything else was checked when the suite was loaded.
     pub fn concrete(&self, number: u32, now: u64, mint: &Mint) -> Result<Concrete, String> {
-        self.fill(number, now, &|token, subject| mint.token(token, now, subject))
+        self.fill(number, now, &|token, subject| mint.token(token, now, subject), &|at| mint.nonce(at))
     }
 
     fn fill(
@@ -150,6 +156,7 @@ impl RunStep {
         number: u32,
         now: u64,
         mint: &dyn Fn(&Token, &str) -> Result<String, String>,
+        nonce: &dyn Fn(u64) -> Result<String, String>,
     ) -> Result<Concrete, String> {
         let subject = format!("case-{number}");
         let given = self.request.get("client").and_then(Value::as_str);
@@ -179,8 +186,8 @@ impl RunStep {
         substitute(&mut request, &all);
         substitute(&mut expect, &all);
         let request: Request = from_value(request, "request")?;
-        let token = request.token.as_ref().map(|token| mint(token, &subject)).transpose()?;
-        let mut wire = wire::render(&request, number, token.as_deref())?;
+        let made = credentials(&request, now, &|token| mint(token, &subject), nonce)?;
+        let mut wire = wire::render(&request, number, made)?;
         wire.headers.extend(request.basic.as_deref().map(basic));
         wire.headers.extend(request.code.as_ref().map(|code| code.header(now)).transpose()?);
         Ok(Concrete { wire, expect: from_value(expect, "expect")? })
@@ -188,7 +195,7 @@ impl RunStep {
 
     /// The step without a mint and at no certain moment, for all that does not depend on them.
     fn sketch(&self) -> Result<Concrete, String> {
-        self.fill(0, 1_700_000_000, &|_, _| Ok("a.b.c".into()))
+        self.fill(0, 1_700_000_000, &|_, _| Ok("a.b.c".into()), &|_| Ok("n".into()))
     }
 
     /// The expectation as written.
@@ -217,6 +224,42 @@ impl RunStep {
         let host = self.request.get("host").map(Value::to_string).unwrap_or_default();
         format!("{method} {host} {path}")
     }
+}
+
+/// Makes what a request shows: the token, bound to the key of the proof if there is one, and the proof for just this token.
+///
+/// # Errors
+/// If something cannot be made as it is written.
+pub fn credentials(
+    request: &Request,
+    now: u64,
+    mint: &dyn Fn(&Token) -> Result<String, String>,
+    nonce: &dyn Fn(u64) -> Result<String, String>,
+) -> Result<Credentials, String> {
+    let mut token = request.token.clone();
+    if let (Some(token), Some(proof)) = (&mut token, &request.dpop)
+        && let Some(cnf) = mint::proof::confirmation(proof)?
+    {
+        token.claims.entry("cnf".to_owned()).or_insert(cnf);
+    }
+    let token = token.as_ref().map(mint).transpose()?;
+    let text = |octets: &Option<Octets>| {
+        let bytes = octets.as_ref().map_or(Ok(Vec::new()), Octets::bytes)?;
+        Ok::<_, String>(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let (host, path) = (text(&request.host)?, text(&request.path)?);
+    let made_for = mint::proof::For {
+        method: request.method.as_deref().unwrap_or("GET"),
+        host: if host.is_empty() { "api.example.com" } else { &host },
+        path: if path.is_empty() { "/" } else { &path },
+        token: token.as_deref().unwrap_or_default(),
+        now,
+        nonce,
+    };
+    let proof = request.dpop.as_ref().map(|proof| mint::proof::make(proof, &made_for)).transpose()?;
+    let certificate = request.certificate.as_ref();
+    let certificate = certificate.map(|certificate| mint::certificate::make(certificate, now)).transpose()?;
+    Ok(Credentials { token, proof, certificate })
 }
 
 /// Makes the runs of one case. `written` is the same case as plain values, `defaults` the suite's request.
@@ -353,7 +396,11 @@ pub(super) mod tests {
     }
 
     fn concrete(run: &Run) -> Concrete {
-        run.steps.first().unwrap().fill(7, 1000, &|_, subject| Ok(format!("t-{subject}"))).unwrap()
+        run.steps
+            .first()
+            .unwrap()
+            .fill(7, 1000, &|_, subject| Ok(format!("t-{subject}")), &|_| Ok("n".into()))
+            .unwrap()
     }
 
     #[test]
@@ -378,7 +425,7 @@ pub(super) mod tests {
         let [run] = runs.as_slice() else { panic!() };
         let [first, second] = run.steps.as_slice() else { panic!() };
         assert_eq!((first.repeat, second.wait), (3, Duration::from_secs(1)));
-        let wire = second.fill(1, 1, &|_, _| Ok(String::new())).unwrap().wire;
+        let wire = second.fill(1, 1, &|_, _| Ok(String::new()), &|_| Ok(String::new())).unwrap().wire;
         let names: Vec<_> =
             wire.headers.iter().map(|(n, _)| String::from_utf8_lossy(n).into_owned()).collect();
         assert_eq!(names, ["x-a", "x-bartizan-case"]);

@@ -4,11 +4,13 @@
 //! the whole file; requests and expectations are templates until [`crate::expand`] has filled in rows.
 
 mod body;
+mod certificate;
 mod expect;
 mod factor;
 mod octets;
 mod only;
 mod placeholder;
+mod proof;
 mod remote;
 mod request;
 mod simulate;
@@ -24,10 +26,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use body::{Body, Framing};
+pub use certificate::Certificate;
 pub use expect::{Decision, Expect, HeaderMatch, ProxyAnswer, Upstream};
 pub use factor::{Code, basic};
 pub use octets::{Count, Octets};
 pub use only::{Http, Only, Place, Places};
+pub use proof::Proof;
 pub use remote::{RemoteAnswer, Remotes};
 pub use request::{Answer, HeaderLines, Request};
 pub use simulate::{Fault, FaultStatus, Simulate, WORKERS};

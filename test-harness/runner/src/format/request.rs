@@ -8,9 +8,11 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::body::Body;
+use super::certificate::Certificate;
 use super::factor::Code;
 use super::octets::Octets;
 use super::placeholder::{option_or_placeholder, or_placeholder};
+use super::proof::Proof;
 use super::simulate::Simulate;
 use super::token::Token;
 use crate::wire::Lines;
@@ -40,6 +42,12 @@ pub struct Request {
     /// A token, sent as `authorization: Bearer`; null takes a default away.
     #[serde(default)]
     pub token: Option<Token>,
+    /// The client certificate that the connection is opened with; none by default. The connection is then one over TLS.
+    #[serde(default, deserialize_with = "option_or_placeholder")]
+    pub certificate: Option<Certificate>,
+    /// A DPoP proof for the token, which is then sent as `authorization: DPoP`.
+    #[serde(default, deserialize_with = "option_or_placeholder")]
+    pub dpop: Option<Proof>,
     /// Tokens to be placed by hand with `${token.name}`.
     #[serde(default)]
     pub tokens: BTreeMap<String, Token>,

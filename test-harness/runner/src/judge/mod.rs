@@ -209,7 +209,7 @@ fn judge_refused(reason: Reason, wire: &Wire, expect: &Expect, observed: &Observ
 
 /// A 401 names the scheme of each kind of credential that it asks for (RFC 9110, section 11.6.1).
 fn challenges(headers: &Lines, wrong: &mut Vec<String>) {
-    const SCHEMES: [&[u8]; 4] = [b"Bearer", b"ApiKey", b"Basic", b"TOTP"];
+    const SCHEMES: [&[u8]; 6] = [b"ApiKey", b"Basic", b"Bearer", b"Certificate", b"DPoP", b"TOTP"];
     let mut some = false;
     for value in all(headers, "www-authenticate") {
         some = true;

@@ -14,7 +14,7 @@ fn concrete(expect: &str) -> Concrete {
 fn concrete_of(request: &str, expect: &str) -> Concrete {
     let request = Request::parse(request, "t").unwrap();
     Concrete {
-        wire: crate::wire::render(&request, 1, None).unwrap(),
+        wire: crate::wire::render(&request, 1, crate::wire::Credentials::default()).unwrap(),
         expect: serde_saphyr::from_str(expect).unwrap(),
     }
 }

@@ -3,13 +3,16 @@
 //! Keys are fixed test keys (see `keys/README.md`), told apart by algorithm and slot: `rs256-0` belongs to
 //! the first issuer of a plan, `rs256-1` to the second, and no issuer has `rs256-stranger`.
 
+pub mod certificate;
 mod forge;
 pub mod keys;
 pub mod own;
+pub mod proof;
 
 use std::collections::BTreeMap;
 
 use bartizan_engine::authentication::plan::{Algorithm, ClaimType, JwtPlan};
+use bartizan_engine::host::Now;
 use bartizan_engine::plan::Plan;
 use serde_json::{Map, Value, json};
 
@@ -106,6 +109,21 @@ impl Mint {
             None => Value::Object(claims(token, issuer, now, subject)?).to_string(),
         };
         forge::forge(&header, &payload, &token.tamper, |message| signer.sign(algorithm, message))
+    }
+
+    /// The nonce for DPoP proofs that the filter gives out at a moment, in seconds since 1970.
+    ///
+    /// # Errors
+    /// When no issuer wants nonces whose key is in the environment.
+    pub fn nonce(&self, at: u64) -> Result<String, String> {
+        let wanted = self.issuers.iter().find_map(|issuer| {
+            let nonce = issuer.binding.dpop.as_ref()?.nonce.as_ref()?;
+            nonce.key_env.as_ref().map(|_| nonce.lifetime_s)
+        });
+        let lifetime_s =
+            wanted.ok_or("no issuer wants nonces with a key of the environment: take `nonce` away")?;
+        let key = keys::secret(Slot::First);
+        Ok(bartizan_engine::authentication::dpop::nonce(key.as_bytes(), lifetime_s, Now::from_secs(at)))
     }
 
     /// Names of the issuers, in the order of the plan.

@@ -248,7 +248,8 @@ fn a_subject_that_is_revoked_has_no_key() {
         }),
         ..AuthenticationPlan::default()
     };
-    let mut room = Authenticator::load(&plan, "edge", &|_| None, [1, 2]).unwrap();
+    let mut room =
+        Authenticator::load(&plan, "edge", &crate::authentication::tests::surroundings(&|_| None)).unwrap();
     let mut send = |key: &str, now| {
         let pairs: [(&[u8], &[u8]); 4] =
             [(b":method", b"GET"), (b":authority", b"a"), (b":path", b"/"), (b"x-api-key", key.as_bytes())];

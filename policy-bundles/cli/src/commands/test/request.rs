@@ -61,7 +61,9 @@ mod tests {
         let request = Request::parse(text, "t").unwrap();
         let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
         let token = format!("{}.{}.c2ln", part("{\"alg\":\"ES256\"}"), part("{\"sub\":\"anna\"}"));
-        let wire = wire::render(&request, 7, Some(&token)).unwrap();
+        let wire =
+            wire::render(&request, 7, wire::Credentials { token: Some(token.clone()), ..Default::default() })
+                .unwrap();
         let told = lines(&wire).join("\n");
         assert!(told.starts_with("POST /a\\u{1b}[1m on x from 127.0.0.9\n"), "{told}");
         assert!(told.contains("{\"sub\":\"anna\"}") && !told.contains(&token), "{told}");

@@ -108,7 +108,8 @@ pub(super) fn judge(plan: &Plan, token: &str, now: u64) -> Result<Judgement, Str
             nobodys_secret()
         }))
     };
-    let surroundings = Surroundings { secret: &environment, seed: [0, 0], peer_appended: false };
+    let surroundings =
+        Surroundings { secret: &environment, seed: [0, 0], peer_appended: false, peer_verified: true };
     let bundle = (plan.name.clone(), plan.revision);
     let mut reduced = alone(plan);
     crate::commands::explain::leave_unopened(&mut reduced);

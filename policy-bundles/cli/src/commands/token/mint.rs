@@ -303,6 +303,7 @@ fn flags(mint: &Mint, signer: &Signer) -> JwtPlan {
         permissions: vec!["permissions".to_owned()],
         forward_claims: Vec::new(),
         forward_payload: None,
+        binding: bartizan_engine::authentication::plan::BindingPlan::default(),
     }
 }
 

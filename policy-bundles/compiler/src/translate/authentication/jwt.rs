@@ -9,6 +9,7 @@ use bartizan_spec::authentication::{Algorithm, ClaimType, Jwt, Keys, Profile, Se
 use serde_json::Value;
 
 use super::super::{Input, keys};
+use super::binding;
 use super::places::{self, twice};
 use super::remote::Feeds;
 use crate::diagnostic::Report;
@@ -113,7 +114,7 @@ fn issuer(
         audiences: jwt.audiences.iter().map(|a| a.as_str().to_owned()).collect(),
         algorithms: jwt.algorithms.iter().copied().map(algorithm).collect(),
         keys: key_source(jwt, bundle, at, files, feeds, report),
-        from: jwt.from.iter().map(places::source).collect(),
+        from: jwt.from.iter().map(places::source).chain(binding::source(jwt)).collect(),
         forward_token: jwt.forward_token,
         require_expiry: jwt.require.expiry,
         max_lifetime_s,
@@ -126,6 +127,7 @@ fn issuer(
         permissions: jwt.map.permissions.0.iter().map(|path| path.as_str().to_owned()).collect(),
         forward_claims: places::pairs(&jwt.forward.headers),
         forward_payload: jwt.forward.payload.as_ref().map(|header| header.as_str().to_owned()),
+        binding: binding::translate(jwt, at.get("bound"), report),
     }
 }
 
@@ -206,7 +208,7 @@ fn require_types(jwt: &Jwt) -> Vec<(String, engine::ClaimType)> {
     types.into_iter().collect()
 }
 
-fn seconds(duration: bartizan_spec::units::Duration, at: Cursor<'_>, report: &mut Report) -> u64 {
+pub(super) fn seconds(duration: bartizan_spec::units::Duration, at: Cursor<'_>, report: &mut Report) -> u64 {
     duration.whole_seconds().unwrap_or_else(|| {
         report.error(
             "not-whole-seconds",
@@ -333,7 +335,7 @@ fn read(file: &str, here: crate::diagnostic::Span, files: &mut Files, report: &m
     }
 }
 
-fn algorithm(algorithm: Algorithm) -> engine::Algorithm {
+pub(super) fn algorithm(algorithm: Algorithm) -> engine::Algorithm {
     match algorithm {
         Algorithm::HS256 => engine::Algorithm::HS256,
         Algorithm::HS384 => engine::Algorithm::HS384,

@@ -2,6 +2,8 @@
 
 mod api_keys;
 mod basic;
+mod binding;
+mod certificates;
 mod jwt;
 mod places;
 mod remote;
@@ -47,6 +49,7 @@ pub(super) fn translate(
         jwt: jwt::translate(input, files, &mut feeds, report),
         api_keys: api_keys::translate(input, files, report),
         revoked: revocation::translate(input, &names, &mut feeds, files, report),
+        certificates: certificates::translate(input, files, report),
         basic: basic
             .map(|(index, basic)| basic::translate(input, basic, at.get("basic").item(index), files, report))
             .collect(),
@@ -68,9 +71,12 @@ fn methods(written: &Authentication) -> impl Iterator<Item = (&str, MethodRef, (
     let of_tokens = of_tokens.map(|(i, jwt)| (jwt.name.as_str(), MethodRef::Jwt(i), ("jwt", i)));
     let of_keys = written.api_keys.iter().enumerate();
     let of_keys = of_keys.map(|(i, keys)| (keys.name.as_str(), MethodRef::ApiKeys(i), ("api_keys", i)));
+    let of_certificates = written.certificates.iter().enumerate();
+    let of_certificates =
+        of_certificates.map(|(i, way)| (way.name.as_str(), MethodRef::Certificates(i), ("certificates", i)));
     let basic = written.basic.iter().enumerate();
     let basic = basic.map(|(i, basic)| (basic.name.as_str(), MethodRef::Basic(i), ("basic", i)));
-    of_tokens.chain(of_keys).chain(basic)
+    of_tokens.chain(of_keys).chain(of_certificates).chain(basic)
 }
 
 /// Routes name methods without saying of which kind they are, and events do too.

@@ -59,6 +59,11 @@ fn all<'i>(input: &Input<'i>) -> Vec<Of<'i>> {
         let from = Cow::Owned(in_authorization());
         all.push(Of { kind: "basic", what: "password", at, from, forward });
     }
+    for (index, way) in written.certificates.iter().enumerate() {
+        let at = at.get("certificates").item(index);
+        let forward = named(&way.forward.headers, at).collect();
+        all.push(Of { kind: "certificates", what: "certificate", at, from: &[], forward });
+    }
     all
 }
 
@@ -190,12 +195,14 @@ fn same(one: &TokenSource, another: &TokenSource) -> bool {
 }
 
 /// Headers that mean something to every upstream already; a claim in them would be taken for that.
-const TAKEN: [&str; 8] = [
+const TAKEN: [&str; 10] = [
     "authorization",
     "cookie",
     "content-type",
+    "dpop",
     "forwarded",
     "host",
+    "x-forwarded-client-cert",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-proto",
