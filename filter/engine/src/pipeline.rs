@@ -350,6 +350,7 @@ impl Engine {
             authorization.authorize(&charged, &plan.access, grants, &plan.at, parameter, trace)?;
 
         let duty = self.validate(&authorized, plan, &request, end_of_stream, trace)?;
+        let duty = duty.under(known.and_then(Known::body))?;
         // A code works once, so nothing that is known of the head may refuse the request after it.
         if let Some(step_up) = plan.step_up {
             self.authenticator.second_factor(step_up, known, &request, now, host, trace)?;
@@ -418,7 +419,10 @@ impl Engine {
     ) -> Step {
         let judged = match &exchange.duty {
             Duty::Body(duty @ BodyDuty::Hold { .. }, _) => match bytes() {
-                Some(bytes) => self.validator.body(duty, &bytes, trace),
+                Some(bytes) => {
+                    let digest = exchange.known.as_ref().and_then(Known::body);
+                    self.validator.body(duty, digest, &bytes, trace)
+                }
                 None => Err(Refusal::new(Reason::BodyMalformed, "the proxy lost the body")),
             },
             Duty::Body(duty, counted) => self.validator.size(duty, *counted, true),

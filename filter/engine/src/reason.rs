@@ -72,7 +72,7 @@ reasons! {
     AddressUnknown = "address-unknown", 400, "The client address cannot be determined";
     /// The client has used up its budget; `Retry-After` says when to come back.
     LimitExceeded = "limit-exceeded", 429, "Too many requests";
-    /// The shared state of the limits cannot be read or written.
+    /// The shared state of the limits, or of what may be used once, cannot be read or written.
     LimitsUnavailable = "limits-unavailable", 503, "Limits cannot be checked";
     /// The route needs a token and the request has none.
     TokenMissing = "token-missing", 401, "A token is required";
@@ -117,6 +117,18 @@ reasons! {
     ProofNonce = "proof-nonce", 401, "The proof of possession needs a nonce";
     /// The shared memory of what was used before cannot be read or written.
     ReplaysUnavailable = "replays-unavailable", 503, "Replays cannot be checked";
+    /// The route needs a signed request, and the request has no signature.
+    SignatureMissing = "signature-missing", 401, "A signature is required";
+    /// The signature is malformed or forged, covers too little, or is of a key that does not count here.
+    SignatureInvalid = "signature-invalid", 401, "The signature is not valid";
+    /// The signature was made too long ago, or has expired by its own word.
+    SignatureExpired = "signature-expired", 401, "The signature has expired";
+    /// The signature, or its nonce, was used before.
+    SignatureReplayed = "signature-replayed", 401, "The signature was used before";
+    /// The request carries more than one signature that could be meant.
+    SignatureAmbiguous = "signature-ambiguous", 400, "More than one signature was sent";
+    /// The body is not the one whose digest was signed, or the digest cannot be compared.
+    DigestMismatch = "digest-mismatch", 400, "The body is not the one that was signed";
     /// The keys to check the token with are not available: try again later.
     KeysUnavailable = "keys-unavailable", 503, "Keys are not available";
     /// The identity is good, and may not do this.

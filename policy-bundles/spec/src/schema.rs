@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::authentication::api_keys::KeyFile;
 use crate::authentication::revocation::RevokedFile;
+use crate::authentication::signed_requests::SigningKeyFile;
 use crate::bundle::Bundle;
 use crate::parts::Part;
 
@@ -36,6 +37,18 @@ pub const REVOKED_FILE_SCHEMA_ID: &str = "urn:bartizan:schema:revoked:v1";
 #[must_use]
 pub fn key_file_schema() -> Value {
     schema_of::<KeyFile>(KEY_FILE_SCHEMA_ID, "API keys of a Bartizan policy bundle")
+}
+
+/// The identifier of the schema of files with keys that sign requests.
+pub const SIGNING_KEY_FILE_SCHEMA_ID: &str = "urn:bartizan:schema:signing-keys:v1";
+
+/// The JSON Schema (2020-12) of a file with keys that sign requests.
+#[must_use]
+pub fn signing_key_file_schema() -> Value {
+    schema_of::<SigningKeyFile>(
+        SIGNING_KEY_FILE_SCHEMA_ID,
+        "Keys that sign requests, of a Bartizan policy bundle",
+    )
 }
 
 /// The JSON Schema (2020-12) of a file with what was revoked.
@@ -130,7 +143,7 @@ mod tests {
     fn every_format_has_a_rule_and_every_example_follows_it() {
         let mut seen = 0;
         let mut all = Vec::new();
-        for schema in [bundle_schema(), key_file_schema(), revoked_file_schema()] {
+        for schema in [bundle_schema(), key_file_schema(), revoked_file_schema(), signing_key_file_schema()] {
             visit(&schema, &mut |members| all.push(members.clone()));
         }
         all.iter().for_each(|members| {
@@ -155,7 +168,7 @@ mod tests {
 
     #[test]
     fn nothing_may_be_null_and_every_object_is_closed() {
-        for schema in [bundle_schema(), key_file_schema(), revoked_file_schema()] {
+        for schema in [bundle_schema(), key_file_schema(), revoked_file_schema(), signing_key_file_schema()] {
             is_closed(&schema);
         }
     }
@@ -171,7 +184,13 @@ mod tests {
 
     #[test]
     fn every_field_is_described() {
-        for schema in [bundle_schema(), part_schema(), key_file_schema(), revoked_file_schema()] {
+        for schema in [
+            bundle_schema(),
+            part_schema(),
+            key_file_schema(),
+            revoked_file_schema(),
+            signing_key_file_schema(),
+        ] {
             every_field_of(&schema);
         }
     }

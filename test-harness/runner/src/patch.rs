@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use bartizan_engine::authentication::plan::{JwtPlan, KeySource};
+use bartizan_engine::authentication::signed::plan::KeyMaterial;
 use bartizan_engine::plan::Plan;
 
 use crate::mint::keys::{KeyName, Slot, jwks, secret};
+use crate::mint::sign;
 
 /// The pepper of every table of API keys: the digests in a case file are made with it.
 pub const PEPPER: &str = "bartizan test pepper, known to all who read this";
@@ -20,6 +22,9 @@ pub type Secrets = BTreeMap<String, String>;
 /// If a test key cannot be read.
 pub fn use_test_keys(plan: &mut Plan) -> Result<Secrets, String> {
     let mut secrets = peppers(plan);
+    for signed in &mut plan.authentication.signed_requests {
+        sign::use_test_keys(signed, &mut secrets)?;
+    }
     for (index, issuer) in plan.authentication.jwt.iter_mut().enumerate() {
         let slot = Slot::of_issuer(index);
         secrets.extend(of_nonces(issuer));
@@ -59,7 +64,12 @@ pub fn secrets(plan: &Plan) -> Secrets {
         KeySource::Jwks(_) | KeySource::Sealed { .. } | KeySource::Remote { .. } => None,
     });
     let of_nonces = plan.authentication.jwt.iter().filter_map(of_nonces);
-    peppers(plan).into_iter().chain(of_issuers).chain(of_nonces).collect()
+    let keys = plan.authentication.signed_requests.iter().flat_map(|signed| signed.keys.iter().enumerate());
+    let of_keys = keys.filter_map(|(index, key)| match &key.material {
+        KeyMaterial::Secret { env } => Some((env.clone(), secret(sign::slot_of(index)))),
+        KeyMaterial::Jwks(_) | KeyMaterial::Sealed { .. } => None,
+    });
+    peppers(plan).into_iter().chain(of_issuers).chain(of_nonces).chain(of_keys).collect()
 }
 
 /// The key with which an issuer's nonces for DPoP proofs are made.

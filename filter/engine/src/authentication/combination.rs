@@ -3,6 +3,7 @@
 use super::identity::Known;
 use super::method::{Allowed, Answer, Kind, MAX_METHODS};
 use super::plan::{CombinationMode, CombinationPlan};
+use super::signed::SignedRequests;
 use crate::plan::PlanError;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -55,6 +56,17 @@ impl Combination {
         }
         let challenges = turns.iter().map(|(kind, allowed)| challenges(*kind, *allowed)).collect();
         Ok(Self { mode: plan.mode, turns, challenges })
+    }
+
+    /// Adds to a refusal what must be signed, if nothing was and the policy says it.
+    pub(super) fn offer(&self, mut refusal: Refusal, signed: &SignedRequests) -> Refusal {
+        let signing = self.turns.iter().filter(|(kind, _)| *kind == Kind::SignedRequest);
+        if matches!(refusal.reason, Reason::SignatureMissing | Reason::CredentialsMissing) {
+            for offer in signing.flat_map(|(_, allowed)| signed.offers(*allowed)) {
+                refusal = refusal.with_header("accept-signature", offer.to_owned());
+            }
+        }
+        refusal
     }
 
     /// Asks the methods, by `ask`, until it is known who it is; `None` if nobody needs to be known.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::binding::Confirmation;
 use super::dates::NumericDate;
 use super::method::Kind;
+use super::signed::BodyDigest;
 use crate::authorization::Grants;
 use crate::limits::Key;
 
@@ -35,6 +36,8 @@ pub struct Identity {
     pub(super) credential: Vec<u8>,
     /// The key that whoever shows the credential must also show to have. Most are bound to none.
     pub(super) confirmation: Option<Box<Confirmation>>,
+    /// What a signature says of the body, which is there later.
+    pub(super) body: Option<Box<BodyDigest>>,
     /// What the roles and permissions grant: filled by the authorization room when it first meets this
     /// identity, so that a cached token brings its grants along.
     pub grants: OnceCell<Grants>,
@@ -73,6 +76,12 @@ impl Known {
         self.all().find(|identity| identity.kind == kind)
     }
 
+    /// What the body must be, if a signature says it.
+    #[must_use]
+    pub fn body(&self) -> Option<&BodyDigest> {
+        self.all().find_map(Identity::body)
+    }
+
     /// The authentication methods of all that was shown.
     pub fn amr(&self) -> impl Iterator<Item = &str> {
         self.all().flat_map(|identity| identity.strength.amr.iter().map(String::as_str))
@@ -99,6 +108,7 @@ impl Identity {
             cleared: Cell::new(0),
             credential: Vec::new(),
             confirmation: None,
+            body: None,
             grants: OnceCell::new(),
             key: OnceCell::new(),
         }
@@ -163,6 +173,12 @@ impl Identity {
     #[must_use]
     pub fn authenticated_at(&self) -> Option<NumericDate> {
         self.authenticated_at
+    }
+
+    /// What the body must be, if a signature says it.
+    #[must_use]
+    pub fn body(&self) -> Option<&BodyDigest> {
+        self.body.as_deref()
     }
 
     /// When the token ends, before leeway.

@@ -168,6 +168,11 @@ impl KeySet {
         &self.keys
     }
 
+    /// The usable keys, given away.
+    pub(super) fn into_keys(self) -> Vec<Key> {
+        self.keys
+    }
+
     /// The keys that are not used, and why.
     #[must_use]
     pub fn left_out(&self) -> &[LeftOut] {

@@ -18,7 +18,7 @@ use crate::plan::PlanError;
 const MAX_LEEWAY_S: u64 = 3_600;
 
 /// Headers that mean something to every upstream already; a claim must not overwrite them.
-const NEVER_FORWARDED: [&str; 16] = [
+pub(super) const NEVER_FORWARDED: [&str; 16] = [
     "authorization",
     "connection",
     "content-length",

@@ -28,6 +28,8 @@ pub enum Kind {
     Basic,
     /// A client certificate.
     Certificate,
+    /// A signature over the request itself.
+    SignedRequest,
 }
 
 impl Kind {
@@ -39,16 +41,19 @@ impl Kind {
             Self::ApiKey => "api_keys",
             Self::Basic => "basic",
             Self::Certificate => "certificates",
+            Self::SignedRequest => "signed_requests",
         }
     }
 
     /// Why a request is refused that shows nothing of this kind, where it must.
-    pub(super) const fn missing(self) -> Reason {
+    #[must_use]
+    pub const fn missing(self) -> Reason {
         match self {
             Self::Jwt => Reason::TokenMissing,
             Self::ApiKey => Reason::CredentialsMissing,
             Self::Basic => Reason::CredentialsMissing,
             Self::Certificate => Reason::CertificateMissing,
+            Self::SignedRequest => Reason::SignatureMissing,
         }
     }
 }
@@ -62,6 +67,7 @@ impl MethodRef {
             Self::ApiKeys(index) => (Kind::ApiKey, index),
             Self::Basic(index) => (Kind::Basic, index),
             Self::Certificates(index) => (Kind::Certificate, index),
+            Self::SignedRequests(index) => (Kind::SignedRequest, index),
         }
     }
 }

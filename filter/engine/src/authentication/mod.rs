@@ -28,13 +28,13 @@ mod load;
 mod method;
 pub mod plan;
 mod remote;
-#[allow(dead_code, reason = "for methods that accept a thing once")]
 mod replay;
 pub mod revocation;
 mod roca;
 mod rsa;
 pub mod sealed;
 pub mod signature;
+pub mod signed;
 mod sources;
 pub mod step_up;
 mod tokens;
@@ -55,6 +55,7 @@ use self::combination::Combination;
 use self::method::{Allowed, Attempt};
 use self::plan::{AuthenticationPlan, CombinationMode, TokenSource};
 use self::revocation::{NotAdmitted, Revocation};
+use self::signed::SignedRequests;
 use self::sources::{Places, Sources};
 use self::step_up::StepUps;
 use self::tokens::Tokens;
@@ -78,6 +79,7 @@ pub struct Authenticator {
     passwords: Passwords,
     step_ups: StepUps,
     certificates: Certificates,
+    signed: SignedRequests,
     identity_headers: Vec<String>,
 }
 
@@ -105,6 +107,8 @@ impl Authenticator {
         let tokens = Tokens::load(plan, of_tokens, bundle, surroundings)?;
         let keys = ApiKeys::load(&plan.api_keys, of_keys, surroundings.secret)?;
         let certificates = Certificates::load(&plan.certificates, surroundings.peer_verified)?;
+        let signed =
+            SignedRequests::load(&plan.signed_requests, bundle, surroundings.seed, surroundings.secret)?;
         let together = |places: &[Places]| places.iter().fold(0, |all, own| all | own);
         let passwords = Passwords::load(&plan.basic, together(of_passwords), surroundings.seed)?;
         let realms: Vec<String> = plan.basic.iter().map(|basic| basic::challenge(&basic.realm)).collect();
@@ -123,6 +127,7 @@ impl Authenticator {
             Kind::ApiKey => plan.api_keys.len(),
             Kind::Basic => plan.basic.len(),
             Kind::Certificate => plan.certificates.len(),
+            Kind::SignedRequest => plan.signed_requests.len(),
         };
         let combinations = plan.combinations.iter().enumerate().map(|(index, combination)| {
             let place = format!("authentication.combinations[{index}]");
@@ -131,6 +136,7 @@ impl Authenticator {
                 Kind::ApiKey => vec![api_keys::challenge()],
                 Kind::Basic => realms.get(allowed.trailing_zeros() as usize).cloned().into_iter().collect(),
                 Kind::Certificate => vec![certificates::challenge()],
+                Kind::SignedRequest => vec![signed::CHALLENGE.to_owned()],
             })
         });
         let combinations = combinations.collect::<Result<_, _>>()?;
@@ -144,7 +150,10 @@ impl Authenticator {
             plan.basic.iter().flat_map(|basic| basic.forward_claims.iter().map(|(name, _)| name));
         let of_certificates =
             plan.certificates.iter().flat_map(|method| method.forward_claims.iter().map(|(name, _)| name));
-        for name in of_tokens.chain(of_keys).chain(of_passwords).chain(of_certificates) {
+        let of_signed = plan.signed_requests.iter().flat_map(|signed| &signed.forward_claims);
+        let of_signed = of_signed.map(|(name, _)| name);
+        let of_others = of_keys.chain(of_passwords).chain(of_certificates).chain(of_signed);
+        for name in of_tokens.chain(of_others) {
             if !identity_headers.contains(name) {
                 identity_headers.push(name.clone());
             }
@@ -155,6 +164,7 @@ impl Authenticator {
             sources,
             tokens,
             keys,
+            signed,
             revocation,
             passwords,
             certificates,
@@ -187,7 +197,7 @@ impl Authenticator {
         };
         let passwords = &mut self.passwords;
         let (tokens, keys, revocation) = (&mut self.tokens, &mut self.keys, self.revocation.as_ref());
-        let certificates = &mut self.certificates;
+        let (certificates, signed) = (&mut self.certificates, &mut self.signed);
         let mut attempt = Attempt { request, sources: &self.sources, now, host, trace };
         let ask = |kind: Kind, allowed: Allowed| {
             let answer = match kind {
@@ -195,6 +205,7 @@ impl Authenticator {
                 Kind::ApiKey => keys.identify(allowed, &mut attempt),
                 Kind::Basic => passwords.identify(allowed, &mut attempt),
                 Kind::Certificate => certificates.identify(allowed, &mut attempt),
+                Kind::SignedRequest => signed.identify(allowed, &mut attempt),
             }?;
             if let (Some(identity), Some(revocation)) = (&answer, revocation)
                 && let Err(not) = revocation.admit(identity, now)
@@ -210,7 +221,9 @@ impl Authenticator {
             }
             Ok(answer)
         };
-        combination.judge(ask)
+        let known = combination.judge(ask).map_err(|refusal| combination.offer(refusal, signed))?;
+        self.signed.settle(host)?;
+        Ok(known)
     }
 
     /// Whether an identity is strong and fresh enough for what a route asks.
@@ -267,7 +280,9 @@ impl Authenticator {
     pub fn credential_headers(&self) -> impl Iterator<Item = &str> {
         let proof = self.tokens.takes_proofs().then_some(dpop::HEADER);
         let certificate = self.reads_certificate_header().then_some(certificates::HEADER);
-        self.sources.header_names().chain(self.step_ups.code_headers()).chain(proof).chain(certificate)
+        let codes = self.step_ups.code_headers();
+        let others = proof.into_iter().chain(certificate).chain(self.signed.header_names());
+        self.sources.header_names().chain(codes).chain(others)
     }
 
     /// Whether any method believes what proxies tell of certificates.
@@ -297,6 +312,7 @@ impl Authenticator {
         if self.reads_certificate_header() && headers.get(certificates::HEADER).is_some() {
             edits.push(TokenRemoval::Header(certificates::HEADER.into()));
         }
+        self.signed.remove(request, known, edits);
         if self.identity_headers.is_empty() {
             return;
         }
@@ -334,6 +350,7 @@ fn challenge(kind: Kind, reason: Reason) -> String {
         Kind::ApiKey => api_keys::challenge(),
         Kind::Basic => basic::challenge("api"),
         Kind::Certificate => certificates::challenge(),
+        Kind::SignedRequest => signed::CHALLENGE.to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ pub use super::certificates::plan::{
 };
 pub use super::dpop::plan::{BindingPlan, DpopPlan, NoncePlan};
 use super::revocation::plan::RevocationPlan;
+use super::signed::plan::SignedRequestsPlan;
 use super::step_up::plan::StepUpPlan;
 use super::totp::plan::TotpPlan;
 use crate::feeds::FeedPlan;
@@ -38,6 +39,9 @@ pub struct AuthenticationPlan {
     /// Ways by which client certificates are taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificatesPlan>,
+    /// Who may sign requests, and how.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signed_requests: Vec<SignedRequestsPlan>,
     /// The combinations of methods that routes take, each once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub combinations: Vec<CombinationPlan>,
@@ -53,7 +57,8 @@ impl AuthenticationPlan {
         let of_keys = self.api_keys.iter().map(|keys| keys.name.as_str());
         let of_certificates = self.certificates.iter().map(|method| method.name.as_str());
         let of_passwords = self.basic.iter().map(|basic| basic.name.as_str());
-        of_tokens.chain(of_keys).chain(of_certificates).chain(of_passwords)
+        let of_signed = self.signed_requests.iter().map(|signed| signed.name.as_str());
+        of_tokens.chain(of_keys).chain(of_certificates).chain(of_signed).chain(of_passwords)
     }
 }
 
@@ -91,6 +96,8 @@ pub enum MethodRef {
     Basic(usize),
     /// Of [`AuthenticationPlan::certificates`].
     Certificates(usize),
+    /// Of [`AuthenticationPlan::signed_requests`].
+    SignedRequests(usize),
 }
 
 /// One issuer of tokens.

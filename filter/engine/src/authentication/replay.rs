@@ -36,6 +36,9 @@ const MAX_ENTRIES: u32 = 1 << 20;
 /// The fewest entries of a table.
 const MIN_ENTRIES: u32 = 1024;
 
+/// Into how many shares a table is cut, where it is cut by owner.
+const SHARES: u64 = 8;
+
 /// How often a lost race is run again. Whoever loses, somebody else won: with a handful of workers whoever
 /// loses this often meets sets that do not work at all.
 const MAX_TRIES: usize = 1000;
@@ -87,16 +90,24 @@ impl Replay {
     /// Notes a use. `key` says what was used: its parts count one by one, so `["a", "bc"]` is not `["ab", "c"]`.
     /// `made` is when it was made, by its maker's own word; whoever asks has judged already whether that is
     /// recent enough and not too far ahead.
+    #[allow(dead_code, reason = "for what has no owner; tests use it")]
     pub(super) fn first(&mut self, key: &[&[u8]], made: Now, host: &mut dyn Host) -> Used {
-        let [place, fingerprint] = self.seed.map(|half| {
-            let mut hasher = DefaultHasher::new();
-            hasher.write_u64(half);
-            for part in key {
-                hasher.write_usize(part.len());
-                hasher.write(part);
-            }
-            hasher.finish()
-        });
+        let [place, fingerprint] = self.seed.map(|half| hash(half, key));
+        self.note(place, fingerprint, made, host)
+    }
+
+    /// As [`Self::first`], in the share of `owner`: an eighth of the sets, chosen by who it is. Whoever may sign can
+    /// lift floors by signing much, and so only those of the few that share with him.
+    pub(super) fn first_of(&mut self, owner: &[u8], key: &[&[u8]], made: Now, host: &mut dyn Host) -> Used {
+        let [place, fingerprint] = self.seed.map(|half| hash(half, key));
+        let [start, _] = self.seed.map(|half| hash(half, &[owner]));
+        // There are a power of two of sets, and 32 at least: the share is the lower bits, whose it is the upper ones.
+        let share = self.sets / SHARES;
+        let place = start % SHARES * share + place % share.max(1);
+        self.note(place, fingerprint, made, host)
+    }
+
+    fn note(&mut self, place: u64, fingerprint: u64, made: Now, host: &mut dyn Host) -> Used {
         let Self { prefix, sets, name, bytes, .. } = self;
         name.clear();
         name.push_str(prefix);
@@ -129,6 +140,16 @@ impl Replay {
         }
         Used::Failed
     }
+}
+
+fn hash(seed: u64, parts: &[&[u8]]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u64(seed);
+    for part in parts {
+        hasher.write_usize(part.len());
+        hasher.write(part);
+    }
+    hasher.finish()
 }
 
 /// One thing that was used.

@@ -31,6 +31,22 @@ fn once_and_never_again_on_any_worker() {
 }
 
 #[test]
+fn an_owner_fills_a_share_and_no_more() {
+    let mut host = TestHost::default();
+    let mut table = table();
+    for n in 0..20_000u64 {
+        table.first_of(b"flood", &[&n.to_le_bytes()], at(1000 + n), &mut host);
+    }
+    assert_eq!(host.slots.lock().unwrap().len() as u64, table.sets / SHARES);
+    assert_eq!(table.first_of(b"flood", &[b"late"], at(1000), &mut host), Used::TooOld);
+    assert_eq!(table.first_of(b"flood", &[&19_999u64.to_le_bytes()], at(20_999), &mut host), Used::Again);
+    let others = (0..100u64).filter(|n| {
+        table.first_of(&n.to_le_bytes(), &[b"late", &n.to_le_bytes()], at(1000), &mut host) == Used::First
+    });
+    assert!(others.count() > 70, "most others lie elsewhere");
+}
+
+#[test]
 fn tables_of_other_names_remember_other_things() {
     let mut host = TestHost::default();
     assert_eq!(table().first(&[b"x"], at(100), &mut host), Used::First);

@@ -9,6 +9,7 @@ use super::media::{self, MediaType};
 use super::plan::{BodyPlan, ContentPlan, JsonLimits, ReadPlan, ValidationPlan};
 use super::schema::Outcome;
 use super::schema::machine::Machine;
+use crate::authentication::signed::BodyDigest;
 use crate::intake::request::Headers;
 use crate::pipeline::Room;
 use crate::plan::PlanError;
@@ -42,6 +43,24 @@ pub enum BodyDuty {
         /// How it is judged.
         how: Reading,
     },
+}
+
+impl BodyDuty {
+    /// The duty where a signature says what the body must be: what would pass as it comes is held until it is known.
+    ///
+    /// # Errors
+    /// When there is no body, and there should be one.
+    pub fn under(self, digest: Option<&BodyDigest>) -> Result<Self, Refusal> {
+        match (self, digest) {
+            (Self::None, Some(digest)) if !digest.fits(b"") => Err(mismatch()),
+            (Self::Count { max, how }, Some(_)) => Ok(Self::Hold { max: max.min(MAX_HELD_BYTES), how }),
+            (duty, _) => Ok(duty),
+        }
+    }
+}
+
+fn mismatch() -> Refusal {
+    Refusal::new(Reason::DigestMismatch, "the body has another digest than what was signed")
 }
 
 /// How a body is judged. Made by [`Validator::head`], understood by [`Validator::body`].
@@ -210,12 +229,22 @@ impl Validator {
         Ok(())
     }
 
-    /// Judges a whole body that was held back.
+    /// Judges a whole body that was held back; `digest` is what a signature says of it.
     ///
     /// # Errors
-    /// When it is missing, too large, malformed, over a limit, hostile, or does not match its schema.
-    pub fn body(&self, duty: &BodyDuty, bytes: &[u8], trace: &mut Trace) -> Result<(), Refusal> {
+    /// When it is another one than was signed, missing, too large, malformed, over a limit, hostile, or does not match its schema.
+    pub fn body(
+        &self,
+        duty: &BodyDuty,
+        digest: Option<&BodyDigest>,
+        bytes: &[u8],
+        trace: &mut Trace,
+    ) -> Result<(), Refusal> {
         self.size(duty, bytes.len() as u64, true)?;
+        // Nothing is made of bytes that nobody stands for.
+        if digest.is_some_and(|digest| !digest.fits(bytes)) {
+            return Err(mismatch());
+        }
         let BodyDuty::Hold { how, .. } = duty else { return Ok(()) };
         let As::Content(content) = how.as_what else { return Ok(()) };
         if bytes.is_empty() {

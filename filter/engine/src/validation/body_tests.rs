@@ -66,7 +66,7 @@ fn head(body: usize, headers: &[(&str, &str)], end: bool) -> Result<BodyDuty, Re
 
 fn judge(headers: &[(&str, &str)], bytes: &[u8]) -> Result<(), Reason> {
     let duty = head(1, headers, false)?;
-    validator().body(&duty, bytes, &mut Trace::off()).map_err(|r| r.reason)
+    validator().body(&duty, None, bytes, &mut Trace::off()).map_err(|r| r.reason)
 }
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -84,7 +84,7 @@ fn a_route_without_body_tolerates_an_empty_one_and_nothing_else() {
     let duty = head(0, &[], false).unwrap();
     assert!(matches!(duty, BodyDuty::Hold { max: 0, .. }));
     let validator = validator();
-    assert_eq!(validator.body(&duty, b"", &mut Trace::off()), Ok(()));
+    assert_eq!(validator.body(&duty, None, b"", &mut Trace::off()), Ok(()));
     assert_eq!(validator.size(&duty, 1, false).unwrap_err().reason, Reason::BodyTooLarge);
     assert_eq!(head(0, &[("content-length", "1")], false), Err(Reason::BodyTooLarge));
     assert_eq!(validator.size(&BodyDuty::None, 1, true).unwrap_err().reason, Reason::BodyMalformed);
@@ -95,7 +95,7 @@ fn a_chunked_body_that_turns_out_empty_is_missing_where_it_is_required() {
     assert_eq!(judge(&[JSON], b""), Err(Reason::BodyMissing));
     assert_eq!(judge(&[], b""), Err(Reason::BodyMissing));
     let duty = head(2, &[JSON], false).unwrap();
-    assert_eq!(validator().body(&duty, b"", &mut Trace::off()), Ok(()));
+    assert_eq!(validator().body(&duty, None, b"", &mut Trace::off()), Ok(()));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn each_verdict_has_its_reason() {
 fn details_name_the_place_and_never_the_value() {
     let duty = head(1, &[JSON], false).unwrap();
     let hostile = br#"{"a": ["x", {"b\n": "1' or '1'='1"}]}"#;
-    let refusal = validator().body(&duty, hostile, &mut Trace::off()).unwrap_err();
+    let refusal = validator().body(&duty, None, hostile, &mut Trace::off()).unwrap_err();
     assert_eq!(refusal.detail, r"sql injection in the body at `/a/1/b\n`");
 }
 
@@ -173,7 +173,7 @@ fn a_route_may_switch_inspection_of_bodies_off() {
     let pairs: [(&[u8], &[u8]); 1] = [(b"content-type", b"application/json")];
     let validator = validator();
     let duty = validator.head(1, 1, Headers::new(&pairs), false, &mut Trace::off()).unwrap();
-    assert_eq!(validator.body(&duty, br#"{"a": "1' or '1'='1"}"#, &mut Trace::off()), Ok(()));
+    assert_eq!(validator.body(&duty, None, br#"{"a": "1' or '1'='1"}"#, &mut Trace::off()), Ok(()));
 }
 
 #[test]

@@ -223,7 +223,7 @@ fn taught(field: &str) -> Option<&'static str> {
         "jwks_uri" | "jwksUri" => {
             "let the proxy fetch the key set: `keys: {remote: {cluster: NAME, uri: https://...}}`"
         }
-        "basic" | "mtls" => "this version authenticates with `jwt` and `api_keys`",
+        "basic" | "mtls" => "this version authenticates with `jwt`, `api_keys` and `signed_requests`",
         "version" => {
             "the language version is `apiVersion: bartizan/v1`; the bundle's own number is `revision`"
         }

@@ -30,7 +30,7 @@ pub(super) fn check(
             "no-issuer",
             input.root().get("routes").item(index).get("access").span(),
             "this route needs somebody to be known, and there is no method for it",
-            "add an issuer under `authentication: {jwt: [...]}`, or a table of keys under `api_keys`",
+            "add an issuer under `authentication: {jwt: [...]}`, a table of keys under `api_keys`, or clients under `signed_requests`",
         );
         return;
     }
@@ -62,8 +62,10 @@ fn grants(
     report: &mut Report,
 ) {
     let of_keys = || who.api_keys.iter().flat_map(|keys| &keys.keys.profiles);
-    let roles_mapped =
-        who.jwt.iter().any(|jwt| !jwt.roles.is_empty()) || of_keys().any(|of| !of.roles.is_empty());
+    let signing = || who.signed_requests.iter().flat_map(|signed| &signed.keys);
+    let roles_mapped = who.jwt.iter().any(|jwt| !jwt.roles.is_empty())
+        || of_keys().any(|of| !of.roles.is_empty())
+        || signing().any(|key| !key.roles.is_empty());
     // Each user with a password has his own.
     let roles_mapped =
         roles_mapped || who.basic.iter().flat_map(|basic| &basic.roles).any(|of| !of.is_empty());
@@ -72,8 +74,8 @@ fn grants(
     let roles_mapped = roles_mapped || rules().any(|rule| !rule.roles.is_empty());
     let of_users = of_users.chain(rules().flat_map(|rule| &rule.permissions));
     let permissions_mapped = who.jwt.iter().any(|jwt| !jwt.permissions.is_empty());
-    let of_keys: BTreeSet<&str> =
-        of_keys().flat_map(|of| &of.permissions).chain(of_users).map(String::as_str).collect();
+    let of_keys = of_keys().flat_map(|of| &of.permissions).chain(signing().flat_map(|key| &key.permissions));
+    let of_keys: BTreeSet<&str> = of_keys.chain(of_users).map(String::as_str).collect();
     let all = input.root().get("roles");
     if !roles.is_empty() && !roles_mapped {
         report.warning(

@@ -7,6 +7,7 @@ mod certificates;
 mod jwt;
 mod remote;
 pub mod revocation;
+pub mod signed_requests;
 mod step_up;
 mod totp;
 
@@ -24,6 +25,7 @@ pub use jwt::{
     bearer,
 };
 pub use revocation::Revoked;
+pub use signed_requests::SignedRequests;
 pub use step_up::StepUp;
 pub use totp::{Totp, Users};
 
@@ -39,6 +41,8 @@ pub struct Authentication {
     pub jwt: Vec<Jwt>,
     /// Tables of API keys.
     pub api_keys: Vec<ApiKeys>,
+    /// Clients that sign their requests.
+    pub signed_requests: Vec<SignedRequests>,
     /// What was revoked: a file of the bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Revoked>,

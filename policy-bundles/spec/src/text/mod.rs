@@ -8,6 +8,7 @@ mod credentials;
 mod http;
 mod names;
 mod permissions;
+mod signing;
 mod tokens;
 
 use std::fmt;
@@ -21,6 +22,7 @@ pub use self::names::{
     SealedSecret, WebUri,
 };
 pub use self::permissions::{Grant, Requirement};
+pub use self::signing::{Covered, SignatureLabel, UrlScheme};
 pub use self::tokens::{AuthenticationWord, ClaimPath, IssuerText, Scheme, TokenType};
 
 /// What is wrong with a text, and what to do about it. Both are lower-case sentences without a full stop.
@@ -142,6 +144,9 @@ pub fn check(format: &str, text: &str) -> Option<Result<(), Problem>> {
         "bartizan-limit-name" => by::<LimitName>(text),
         "bartizan-directory" => by::<PartDirectory>(text),
         "bartizan-key-hash" => by::<KeyHash>(text),
+        "bartizan-covered" => by::<Covered>(text),
+        "bartizan-signature-label" => by::<SignatureLabel>(text),
+        "bartizan-url-scheme" => by::<UrlScheme>(text),
         "bartizan-subject" => by::<Subject>(text),
         "bartizan-listed-name" => by::<ListedName>(text),
         "bartizan-role-name" => by::<RoleName>(text),

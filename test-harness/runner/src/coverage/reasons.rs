@@ -1,7 +1,7 @@
 //! Which reasons a bundle can refuse for.
 
 use bartizan_engine::authentication::Kind as Credential;
-use bartizan_engine::authentication::plan::{DpopPlan, MethodRef};
+use bartizan_engine::authentication::plan::{CombinationMode, CombinationPlan, DpopPlan, MethodRef};
 use bartizan_engine::authentication::step_up::plan::StepUpPlan;
 use bartizan_engine::limits::plan::LimitKey;
 use bartizan_engine::plan::{AccessPlan, Plan};
@@ -32,29 +32,34 @@ pub fn possible(plan: &Plan, reason: Reason) -> bool {
         let inspections = routes.iter().filter_map(|route| plan.validation.inspections.get(route.inspection));
         inspections.into_iter().any(|inspection| looks_for(inspection, kind))
     };
-    // The kinds of credentials that each route takes.
-    let takes = |which: &dyn Fn(&[Credential]) -> bool| {
-        let combinations =
-            routes.iter().filter_map(|route| plan.authentication.combinations.get(route.authentication?));
-        combinations.into_iter().any(|combination| {
-            let mut kinds: Vec<Credential> =
-                combination.methods.iter().map(|method| method.parts().0).collect();
-            kinds.sort_unstable();
-            kinds.dedup();
-            which(&kinds)
+    // How each route takes which kinds of credentials.
+    let combinations = || {
+        let numbers = routes.iter().filter_map(|route| route.authentication);
+        numbers.filter_map(|number| plan.authentication.combinations.get(number))
+    };
+    let kinds = |combination: &CombinationPlan| {
+        let mut kinds: Vec<Credential> = combination.methods.iter().map(|method| method.parts().0).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    };
+    let takes =
+        |which: &dyn Fn(&[Credential]) -> bool| combinations().any(|combination| which(&kinds(combination)));
+    let misses = |reason| {
+        combinations().any(|combination| match (combination.mode, kinds(combination).as_slice()) {
+            (CombinationMode::Optional, _) => false,
+            (CombinationMode::All, kinds) => kinds.iter().any(|kind| kind.missing() == reason),
+            (CombinationMode::Any, [kind]) => kind.missing() == reason,
+            (CombinationMode::Any, _) => reason == Reason::CredentialsMissing,
         })
     };
     let steps = |which: &dyn Fn(&StepUpPlan) -> bool| {
         routes.iter().filter_map(|route| plan.authentication.step_up.get(route.step_up?)).any(which)
     };
     let networks = !plan.network.deny.is_empty() || !plan.network.allow.is_empty();
-    let asked = || {
-        let numbers = routes.iter().filter_map(|route| route.authentication);
-        numbers.filter_map(|number| plan.authentication.combinations.get(number))
-    };
     let proofs = |has: &dyn Fn(&DpopPlan) -> bool| {
         let issuers =
-            asked().flat_map(|combination| &combination.methods).filter_map(|method| match method {
+            combinations().flat_map(|combination| &combination.methods).filter_map(|method| match method {
                 MethodRef::Jwt(index) => plan.authentication.jwt.get(*index),
                 MethodRef::ApiKeys(_) | MethodRef::Basic(_) | MethodRef::Certificates(_) => None,
             });
@@ -79,7 +84,6 @@ Reason::NoPolicy | Reason::LimitsUnavailable | Reason::ReplaysUnavailable => fal
         Reason::AddressDenied => networks,
         Reason::AddressUnknown => plan.network.trusted_hops > 0 && (networks || limited(true)),
         Reason::LimitExceeded => limited(false),
-        Reason::TokenMissing => takes(&|kinds| kinds == [Credential::Jwt]),
         Reason::TokenInvalid | Reason::TokenExpired | Reason::TokenAmbiguous => {
             takes(&|kinds| kinds.contains(&Credential::Jwt))
         }
@@ -96,14 +100,21 @@ Reason::NoPolicy | Reason::LimitsUnavailable | Reason::ReplaysUnavailable => fal
             let others = who.api_keys.len().saturating_add(who.basic.len());
             who.revoked.is_some() && who.names().count() > others
         }
-        Reason::CredentialsMissing => takes(&|kinds| !kinds.is_empty() && kinds != [Credential::Jwt]),
+        Reason::TokenMissing
+        | Reason::CertificateMissing
+        | Reason::SignatureMissing
+        | Reason::CredentialsMissing => misses(reason),
+        Reason::SignatureInvalid
+        | Reason::SignatureExpired
+        | Reason::SignatureReplayed
+        | Reason::SignatureAmbiguous
+        | Reason::DigestMismatch => takes(&|kinds| kinds.contains(&Credential::SignedRequest)),
         Reason::ApiKeyInvalid | Reason::ApiKeyAmbiguous => takes(&|kinds| kinds.contains(&Credential::ApiKey)),
         Reason::ApiKeyExpired => plan
             .authentication
             .api_keys
             .iter()
             .any(|keys| keys.keys.periods.iter().any(|period| period.expires.is_some())),
-        Reason::CertificateMissing => takes(&|kinds| kinds == [Credential::Certificate]),
         Reason::CertificateDenied => takes(&|kinds| kinds.contains(&Credential::Certificate)),
         Reason::ProofInvalid | Reason::ProofReplayed => proofs(&|_| true),
         Reason::ProofNonce => proofs(&|dpop| dpop.nonce.is_some()),

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::check::idle;
 use self::fill::substitute;
-use crate::format::{Case, CaseError, Expect, Http, Octets, Only, Place, Request, Token, basic};
+use crate::format::{Case, CaseError, Expect, Http, Octets, Only, Place, Request, Sign, Token, basic};
 use crate::mint::{self, Mint};
 use crate::wire::{self, Credentials, Wire};
 
@@ -148,7 +148,12 @@ impl RunStep {
     /// # Errors
     /// If a token cannot be minted; everything else was checked when the suite was loaded.
     pub fn concrete(&self, number: u32, now: u64, mint: &Mint) -> Result<Concrete, String> {
-        self.fill(number, now, &|token, subject| mint.token(token, now, subject), &|at| mint.nonce(at))
+        let token = |token: &Token, subject: &str| mint.token(token, now, subject);
+        let (mut concrete, sign) = self.fill(number, now, &token, &|at| mint.nonce(at))?;
+        if let Some(sign) = sign {
+            mint.sign(&sign, now, &subject_of(number), &mut concrete.wire)?;
+        }
+        Ok(concrete)
     }
 
     fn fill(
@@ -157,8 +162,8 @@ impl RunStep {
         now: u64,
         mint: &dyn Fn(&Token, &str) -> Result<String, String>,
         nonce: &dyn Fn(u64) -> Result<String, String>,
-    ) -> Result<Concrete, String> {
-        let subject = format!("case-{number}");
+    ) -> Result<(Concrete, Option<Sign>), String> {
+        let subject = subject_of(number);
         let given = self.request.get("client").and_then(Value::as_str);
         let client = given.map_or_else(|| wire::peer_of(number).to_string(), str::to_owned);
         let ambient = |name: &str| match name {
@@ -190,12 +195,13 @@ impl RunStep {
         let mut wire = wire::render(&request, number, made)?;
         wire.headers.extend(request.basic.as_deref().map(basic));
         wire.headers.extend(request.code.as_ref().map(|code| code.header(now)).transpose()?);
-        Ok(Concrete { wire, expect: from_value(expect, "expect")? })
+        Ok((Concrete { wire, expect: from_value(expect, "expect")? }, request.sign))
     }
 
     /// The step without a mint and at no certain moment, for all that does not depend on them.
     fn sketch(&self) -> Result<Concrete, String> {
         self.fill(0, 1_700_000_000, &|_, _| Ok("a.b.c".into()), &|_| Ok("n".into()))
+            .map(|(concrete, _)| concrete)
     }
 
     /// The expectation as written.
@@ -340,6 +346,11 @@ pub(crate) fn expand(
     Ok(runs)
 }
 
+/// The subject of a run, which no other run has.
+fn subject_of(number: u32) -> String {
+    format!("case-{number}")
+}
+
 fn object(value: Option<&Value>) -> Map<String, Value> {
     value.and_then(Value::as_object).cloned().unwrap_or_default()
 }
@@ -401,6 +412,7 @@ pub(super) mod tests {
             .unwrap()
             .fill(7, 1000, &|_, subject| Ok(format!("t-{subject}")), &|_| Ok("n".into()))
             .unwrap()
+            .0
     }
 
     #[test]
@@ -425,7 +437,7 @@ pub(super) mod tests {
         let [run] = runs.as_slice() else { panic!() };
         let [first, second] = run.steps.as_slice() else { panic!() };
         assert_eq!((first.repeat, second.wait), (3, Duration::from_secs(1)));
-        let wire = second.fill(1, 1, &|_, _| Ok(String::new()), &|_| Ok(String::new())).unwrap().wire;
+        let wire = second.fill(1, 1, &|_, _| Ok(String::new()), &|_| Ok(String::new())).unwrap().0.wire;
         let names: Vec<_> =
             wire.headers.iter().map(|(n, _)| String::from_utf8_lossy(n).into_owned()).collect();
         assert_eq!(names, ["x-a", "x-bartizan-case"]);

@@ -13,6 +13,7 @@ mod placeholder;
 mod proof;
 mod remote;
 mod request;
+mod sign;
 mod simulate;
 mod text_or_map;
 mod token;
@@ -34,6 +35,7 @@ pub use only::{Http, Only, Place, Places};
 pub use proof::Proof;
 pub use remote::{RemoteAnswer, Remotes};
 pub use request::{Answer, HeaderLines, Request};
+pub use sign::{Instead, Sign, SignTamper};
 pub use simulate::{Fault, FaultStatus, Simulate, WORKERS};
 pub use token::{Tamper, Token};
 

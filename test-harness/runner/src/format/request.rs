@@ -13,6 +13,7 @@ use super::factor::Code;
 use super::octets::Octets;
 use super::placeholder::{option_or_placeholder, or_placeholder};
 use super::proof::Proof;
+use super::sign::Sign;
 use super::simulate::Simulate;
 use super::token::Token;
 use crate::wire::Lines;
@@ -57,6 +58,9 @@ pub struct Request {
     /// A one-time code, made for the moment of the request; null takes a default away.
     #[serde(default, deserialize_with = "option_or_placeholder")]
     pub code: Option<Code>,
+    /// How the request is signed; null takes a default away.
+    #[serde(default)]
+    pub sign: Option<Sign>,
     /// The body; null for none.
     #[serde(default)]
     pub body: Option<Body>,

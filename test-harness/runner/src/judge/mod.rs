@@ -209,7 +209,8 @@ fn judge_refused(reason: Reason, wire: &Wire, expect: &Expect, observed: &Observ
 
 /// A 401 names the scheme of each kind of credential that it asks for (RFC 9110, section 11.6.1).
 fn challenges(headers: &Lines, wrong: &mut Vec<String>) {
-    const SCHEMES: [&[u8]; 6] = [b"ApiKey", b"Basic", b"Bearer", b"Certificate", b"DPoP", b"TOTP"];
+    const SCHEMES: [&[u8]; 7] =
+        [b"ApiKey", b"Basic", b"Bearer", b"Certificate", b"DPoP", b"Signature", b"TOTP"];
     let mut some = false;
     for value in all(headers, "www-authenticate") {
         some = true;

@@ -8,10 +8,12 @@ mod forge;
 pub mod keys;
 pub mod own;
 pub mod proof;
+pub(crate) mod sign;
 
 use std::collections::BTreeMap;
 
 use bartizan_engine::authentication::plan::{Algorithm, ClaimType, JwtPlan};
+use bartizan_engine::authentication::signed::plan::SignedRequestsPlan;
 use bartizan_engine::host::Now;
 use bartizan_engine::plan::Plan;
 use serde_json::{Map, Value, json};
@@ -27,19 +29,20 @@ const LIFETIME_S: u64 = 300;
 #[derive(Debug, Clone)]
 pub struct Mint {
     issuers: Vec<JwtPlan>,
+    signed: Vec<SignedRequestsPlan>,
 }
 
 impl Mint {
     /// A mint that knows the issuers of a plan.
     #[must_use]
     pub fn for_plan(plan: &Plan) -> Self {
-        Self { issuers: plan.authentication.jwt.clone() }
+        Self { issuers: plan.authentication.jwt.clone(), signed: plan.authentication.signed_requests.clone() }
     }
 
     /// A mint that knows these issuers.
     #[must_use]
     pub fn for_issuers(issuers: Vec<JwtPlan>) -> Self {
-        Self { issuers }
+        Self { issuers, signed: Vec::new() }
     }
 
     /// Makes a token that somebody's own key signs, under this name if it has one.

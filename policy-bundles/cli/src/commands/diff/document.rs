@@ -65,6 +65,7 @@ pub(super) fn of_json(mut plan: Value, release: &Release) -> Document {
     let api_keys = authentication.get_mut("api_keys").map(Value::take).unwrap_or_default();
     let basic = authentication.get_mut("basic").map(Value::take).unwrap_or_default();
     let totp = authentication.get_mut("totp").map(Value::take).unwrap_or_default();
+    let signed = authentication.get_mut("signed_requests").map(Value::take).unwrap_or_default();
     if let Some(revoked) = authentication.get_mut("revoked") {
         replace(revoked, "list", revoked_list);
     }
@@ -88,6 +89,7 @@ pub(super) fn of_json(mut plan: Value, release: &Release) -> Document {
         ("api keys", named(&api_keys, "name", key_table)),
         ("passwords", named(&basic, "name", secret_table)),
         ("second factors", named(&totp, "name", secret_table)),
+        ("signed requests", named(&signed, "name", Clone::clone)),
         ("roles", named(&roles, "name", Clone::clone)),
         ("limits", named(&limits, "id", limit)),
         ("routes", routes),

@@ -244,7 +244,7 @@ fn key_source(
             match secret {
                 Secret::Env { env } => engine::KeySource::Secret { env: env.as_str().to_owned() },
                 Secret::Sealed { sealed, key } => {
-                    check_sealed(sealed.as_str(), bundle, jwt, span, report);
+                    check_sealed(sealed.as_str(), bundle, jwt.name.as_str(), span, report);
                     let (jwe, key_env) = (sealed.as_str().to_owned(), key.env.as_str().to_owned());
                     engine::KeySource::Sealed { jwe, key_env }
                 }
@@ -297,9 +297,15 @@ fn no_secrets(jwt: &Jwt, at: Cursor<'_>, report: &mut Report) {
 }
 
 /// A sealed secret says for what it was sealed, and the filter opens it for nothing else.
-fn check_sealed(sealed: &str, bundle: &str, jwt: &Jwt, here: crate::diagnostic::Span, report: &mut Report) {
-    let Err(error) = Sealed::read(sealed, bundle, jwt.name.as_str()) else { return };
-    let place = format!("{bundle}/{}", jwt.name);
+pub(super) fn check_sealed(
+    sealed: &str,
+    bundle: &str,
+    method: &str,
+    here: crate::diagnostic::Span,
+    report: &mut Report,
+) {
+    let Err(error) = Sealed::read(sealed, bundle, method) else { return };
+    let place = format!("{bundle}/{method}");
     match (error, Sealed::party(sealed)) {
         (SealedError::ForAnother, Some(party)) => report.error(
             "sealed-for-another",
@@ -316,7 +322,12 @@ fn check_sealed(sealed: &str, bundle: &str, jwt: &Jwt, here: crate::diagnostic::
     }
 }
 
-fn read(file: &str, here: crate::diagnostic::Span, files: &mut Files, report: &mut Report) -> Option<String> {
+pub(super) fn read(
+    file: &str,
+    here: crate::diagnostic::Span,
+    files: &mut Files,
+    report: &mut Report,
+) -> Option<String> {
     match files.read_text(file, keys::MAX_KEY_FILE_BYTES) {
         Ok(text) if text.trim().is_empty() => {
             report.error(

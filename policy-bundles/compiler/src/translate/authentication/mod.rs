@@ -8,6 +8,7 @@ mod jwt;
 mod places;
 mod remote;
 mod revocation;
+mod signed_requests;
 mod step_up;
 mod totp;
 
@@ -48,6 +49,7 @@ pub(super) fn translate(
     engine::AuthenticationPlan {
         jwt: jwt::translate(input, files, &mut feeds, report),
         api_keys: api_keys::translate(input, files, report),
+        signed_requests: signed_requests::translate(input, files, report),
         revoked: revocation::translate(input, &names, &mut feeds, files, report),
         certificates: certificates::translate(input, files, report),
         basic: basic
@@ -74,9 +76,12 @@ fn methods(written: &Authentication) -> impl Iterator<Item = (&str, MethodRef, (
     let of_certificates = written.certificates.iter().enumerate();
     let of_certificates =
         of_certificates.map(|(i, way)| (way.name.as_str(), MethodRef::Certificates(i), ("certificates", i)));
+    let of_signed = written.signed_requests.iter().enumerate();
+    let of_signed = of_signed
+        .map(|(i, signed)| (signed.name.as_str(), MethodRef::SignedRequests(i), ("signed_requests", i)));
     let basic = written.basic.iter().enumerate();
     let basic = basic.map(|(i, basic)| (basic.name.as_str(), MethodRef::Basic(i), ("basic", i)));
-    of_tokens.chain(of_keys).chain(of_certificates).chain(basic)
+    of_tokens.chain(of_keys).chain(of_certificates).chain(of_signed).chain(basic)
 }
 
 /// Routes name methods without saying of which kind they are, and events do too.

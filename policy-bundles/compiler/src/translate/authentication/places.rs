@@ -52,6 +52,11 @@ fn all<'i>(input: &Input<'i>) -> Vec<Of<'i>> {
         let forward = named(&keys.forward.headers, at).collect();
         all.push(Of { kind: "api_keys", what: "key", at, from: Cow::Borrowed(&keys.from), forward });
     }
+    for (index, signed) in written.signed_requests.iter().enumerate() {
+        let at = at.get("signed_requests").item(index);
+        let forward = named(&signed.forward.headers, at).collect();
+        all.push(Of { kind: "signed_requests", what: "signature", at, from: &[], forward });
+    }
     for (index, basic) in written.basic.iter().enumerate() {
         let at = at.get("basic").item(index);
         let forward = named(&basic.forward.headers, at).collect();
@@ -241,7 +246,8 @@ pub(in crate::translate) fn forwarded(bundle: &Bundle) -> BTreeSet<&str> {
         written.jwt.iter().flat_map(|jwt| jwt.forward.headers.0.keys().chain(&jwt.forward.payload));
     let of_keys = written.api_keys.iter().flat_map(|keys| keys.forward.headers.0.keys());
     let of_passwords = written.basic.iter().flat_map(|basic| basic.forward.headers.0.keys());
-    of_tokens.chain(of_keys).chain(of_passwords).map(HeaderName::as_str).collect()
+    let of_signed = written.signed_requests.iter().flat_map(|signed| signed.forward.headers.0.keys());
+    of_tokens.chain(of_keys).chain(of_signed).chain(of_passwords).map(HeaderName::as_str).collect()
 }
 
 pub(super) fn pairs(headers: &Named<HeaderName, ClaimPath>) -> Vec<(String, String)> {
