@@ -117,7 +117,8 @@ impl Tokens {
         let identity = known.and_then(|known| known.of_kind(Kind::Jwt));
         match identity.and_then(|identity| self.providers.get(identity.method)) {
             Some(provider) => provider.binding.dpop.is_some() && !provider.forward_token,
-            None => self.providers.iter().any(|p| p.binding.dpop.is_some() && !p.forward_token),
+            // Nobody judged it, and upstream could take it for judged.
+            None => self.takes_proofs(),
         }
     }
 
