@@ -68,7 +68,7 @@ impl JsonRoute {
     /// # Errors
     /// When it is refused.
     pub fn judge(&self, body: &[u8]) -> Result<(), Refusal> {
-        self.validator.body(&self.duty, body, &mut Trace::off())
+        self.validator.body(&self.duty, None, body, &mut Trace::off())
     }
 
     /// Whether a body satisfies the schema.

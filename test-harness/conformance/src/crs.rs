@@ -211,7 +211,7 @@ impl Target {
         match self.validator.head(0, 0, headers, false, &mut trace) {
             Err(refusal) => refused(refusal),
             Ok(duty @ BodyDuty::Hold { .. }) => {
-                self.validator.body(&duty, body, &mut trace).map_or_else(refused, |()| Verdict::Passed)
+                self.validator.body(&duty, None, body, &mut trace).map_or_else(refused, |()| Verdict::Passed)
             }
             Ok(_) => Verdict::Passed,
         }

@@ -61,7 +61,10 @@ pub fn possible(plan: &Plan, reason: Reason) -> bool {
         let issuers =
             combinations().flat_map(|combination| &combination.methods).filter_map(|method| match method {
                 MethodRef::Jwt(index) => plan.authentication.jwt.get(*index),
-                MethodRef::ApiKeys(_) | MethodRef::Basic(_) | MethodRef::Certificates(_) => None,
+                MethodRef::ApiKeys(_)
+                | MethodRef::Basic(_)
+                | MethodRef::Certificates(_)
+                | MethodRef::SignedRequests(_) => None,
             });
         issuers.into_iter().any(|issuer| issuer.binding.dpop.as_ref().is_some_and(has))
     };
