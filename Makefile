@@ -22,7 +22,7 @@ TARGETS ?=
 
 BUNDLE ?= policy-bundles/library/iot-gateway
 
-.PHONY: help setup build wasm cli host-modules envoy-path envoy-config run demo test test-native parity e2e fuzz bench lint fmt size clean ci
+.PHONY: help setup build wasm cli host-modules envoy-path envoy-config run demo test test-native parity e2e fuzz bench inside lint fmt size clean ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -78,6 +78,9 @@ fuzz: wasm ## run each fuzz target for TIME seconds (60)
 bench: wasm ## what Bartizan costs per request, beside Envoy's own filters
 	@$(tools)/build-wasm.sh bartizan-noop noop
 	@ENVOY="$$($(tools)/envoy-path.sh)" $(tools)/run.sh bartizan-bench $(ARGS)
+
+inside: ## what a request costs inside the filter, without Envoy around
+	@$(tools)/inside.sh
 
 lint: ## format, clippy, docs and crate boundaries
 	@$(tools)/lint.sh

@@ -10,6 +10,7 @@ use bartizan_engine::envelope::{self, Kind, Trust, Vouched};
 use bartizan_engine::host::{Host, Loaded, Stored};
 use bartizan_engine::pipeline::{Engine, Surroundings};
 use bartizan_engine::plan::Plan;
+use serde_json::value::RawValue;
 
 use crate::config::{BeforeFirst, Configuration, Settings, SignatureSetting};
 use crate::fetching;
@@ -85,6 +86,11 @@ impl Deployment {
         self.judge(plan, seed()?)
     }
 
+    /// Whether the proxy does what a plan needs to come into force.
+    pub(crate) fn is_ready() -> bool {
+        seed().is_ok()
+    }
+
     fn judge(&self, plan: Plan, seed: [u64; 2]) -> Result<Active, String> {
         let surroundings = Surroundings {
             secret: &variable,
@@ -145,12 +151,12 @@ pub(crate) fn configure(size: usize, metrics: &Rc<Metrics>) -> Result<Configured
     let (judged, bootstrap) = match (note.is_some(), followed.is_some(), judged) {
         (true, false, _) => return Err(Problem::Here(note.unwrap_or_default())),
         // Without the bundle of the configuration: another may come.
-        (true, true, Some((.., Some((_, about))))) if expired => (None, Bootstrap::Expired(about.mark)),
-        (true, true, Some((.., Some((vouched, _))))) => (None, Bootstrap::Waiting(vouched)),
+        (true, true, Some((.., Some(about)))) if expired => (None, Bootstrap::Expired(about.mark)),
+        (true, true, Some((.., Some(_)))) => (None, waiting(&configuration)),
         (true, true, _) | (_, _, None) => (None, Bootstrap::None),
         (false, _, Some((active, text, signed))) => {
             let bootstrap =
-                signed.map_or(Bootstrap::None, |(_, about)| Bootstrap::Good(active.clone(), about));
+                signed.map_or(Bootstrap::None, |about| Bootstrap::Good(active.clone(), about));
             (Some((active, text, ())), bootstrap)
         }
     };
@@ -208,8 +214,20 @@ fn trust(written: &TrustPlan) -> Result<Trust, Problem> {
     Trust::load(written).map_err(|e| Problem::Everywhere(format!("trust: {e}")))
 }
 
+/// Nothing is in force that a bundle of the configuration must follow: an operator who writes another one may go back.
+fn vouch(bundle: &RawValue, written: &TrustPlan) -> Result<Result<Vouched, envelope::Refused>, Problem> {
+    Ok(envelope::vouch(bundle.get().as_bytes(), &trust(written)?, None))
+}
+
+/// The bundle of the configuration once more, to be kept until it may come into force: a plan that was judged is used up.
+fn waiting(configuration: &Configuration<'_>) -> Bootstrap {
+    let again = configuration.bundle.zip(configuration.trust.as_ref());
+    let vouched = again.and_then(|(bundle, written)| vouch(bundle, written).ok()?.ok());
+    vouched.map_or(Bootstrap::None, |vouched| Bootstrap::Waiting(Box::new(vouched)))
+}
+
 /// A plan, who vouches for it, and what else was signed.
-type Policy = (Plan, String, Option<(Box<Vouched>, InForce)>);
+type Policy = (Plan, String, Option<InForce>);
 
 /// Why a bundle cannot come into force now; without a kind if there was no time to judge it by.
 type Untimely = (Option<Kind>, String);
@@ -227,9 +245,7 @@ fn policy(
         }
         (None, Some(bundle), Some(written)) => {
             let told = |refused: envelope::Refused| format!("bundle: {refused}; {}", refused.kind.remedy());
-            // Nothing is in force that it must follow: an operator who writes another configuration may go back.
-            let vouched: Vouched =
-                envelope::vouch(bundle.get().as_bytes(), &trust(written)?, None).map_err(told)?;
+            let vouched = vouch(bundle, written)?.map_err(told)?;
             *time = match host::now() {
                 Ok(nanoseconds) => {
                     vouched.in_time(nanoseconds / 1_000_000_000).err().map(|refused| (Some(refused.kind), told(refused)))
@@ -237,9 +253,9 @@ fn policy(
                 Err(status) => Some((None, format!("the time cannot be read (status {})", status.0))),
             };
             let about = InForce::of(vouched.about(), vouched.digest());
-            let (plan, signers) = vouched.clone().into_parts();
+            let (plan, signers) = vouched.into_parts();
             let text = format!(", signed by {},", signers.join(" and "));
-            Ok(Some((plan, text, Some((Box::new(vouched), about)))))
+            Ok(Some((plan, text, Some(about))))
         }
         (None, None, Some(_)) if is_followed => Ok(None),
         (None, None, None) => Err(Problem::Here(NO_POLICY.into())),

@@ -176,10 +176,17 @@ impl Following {
         if self.bundle.as_ref().is_some_and(is_overtaken) {
             self.waiting = None;
         } else if vouched.in_time(now).is_ok()
-            && let Ok(loaded) = self.load(vouched.clone())
+            && Deployment::is_ready()
+            && let Some(vouched) = self.waiting.take()
         {
-            self.waiting = None;
-            self.put_in_force(loaded, false);
+            match self.load(vouched) {
+                Ok(loaded) => self.put_in_force(loaded, false),
+                Err(problem) => {
+                    let stays = self.what_stays();
+                    let text = format!("bartizan: {} cannot come into force: {problem}; {stays}", name(&waits));
+                    host::log(Level::Error, &text);
+                }
+            }
         }
     }
 

@@ -57,6 +57,7 @@ TABLE = {
         {"bartizan-filter", "proxy-wasm"},
     ),
     "bartizan-noop": (set(), set()),
+    "bartizan-inside": ({"bartizan-engine"}, HOSTS),
     # Modules for the tests of the host, which know nothing of what is tested.
     "bartizan-example": (set(), {"wasmtime"}),
     "bartizan-probe": (set(), HOSTS),

