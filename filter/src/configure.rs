@@ -155,8 +155,7 @@ pub(crate) fn configure(size: usize, metrics: &Rc<Metrics>) -> Result<Configured
         (true, true, Some((.., Some(_)))) => (None, waiting(&configuration)),
         (true, true, _) | (_, _, None) => (None, Bootstrap::None),
         (false, _, Some((active, text, signed))) => {
-            let bootstrap =
-                signed.map_or(Bootstrap::None, |about| Bootstrap::Good(active.clone(), about));
+            let bootstrap = signed.map_or(Bootstrap::None, |about| Bootstrap::Good(active.clone(), about));
             (Some((active, text, ())), bootstrap)
         }
     };

@@ -183,7 +183,8 @@ impl Following {
                 Ok(loaded) => self.put_in_force(loaded, false),
                 Err(problem) => {
                     let stays = self.what_stays();
-                    let text = format!("bartizan: {} cannot come into force: {problem}; {stays}", name(&waits));
+                    let text =
+                        format!("bartizan: {} cannot come into force: {problem}; {stays}", name(&waits));
                     host::log(Level::Error, &text);
                 }
             }

@@ -60,7 +60,8 @@ fn load(basic: &str, totp: Vec<TotpPlan>) -> Result<(), String> {
         ..AuthenticationPlan::default()
     };
     let table = totp::nobodys_table(b"sixteen bytes, or more");
-    Authenticator::load(&plan, "edge", &|_| Some(table.clone()), [1, 2])
+    let secret = |_: &str| Some(table.clone());
+    Authenticator::load(&plan, "edge", &super::tests::surroundings(&secret))
         .map(|_| ())
         .map_err(|error| error.to_string())
 }

@@ -128,13 +128,16 @@ fn what_is_wrong_with_a_certificate_is_final() {
     let good = plan(CertificateSource::Connection, CertificateAccept::Dns("a.example.com".into()));
     let revoked = CertificatesPlan { revoked: blob(&[digest]), ..good.clone() };
     let other = plan(CertificateSource::Connection, CertificateAccept::Dns("b.example.org".into()));
-    for (plans, allowed) in [
+    for (mut plans, allowed) in [
         (vec![good.clone()], true),
         (vec![other.clone()], false),
         (vec![other, good.clone()], true),
         (vec![revoked.clone()], false),
         (vec![revoked, good], false),
     ] {
+        for (index, plan) in plans.iter_mut().enumerate() {
+            plan.name = format!("mesh-{index}");
+        }
         let (mut host, _) = connected();
         let mut room = load(&plans, true).unwrap();
         let judged = send_at(&mut room, NOW_S, &mut host, &[]);

@@ -55,7 +55,7 @@ fn all<'i>(input: &Input<'i>) -> Vec<Of<'i>> {
     for (index, signed) in written.signed_requests.iter().enumerate() {
         let at = at.get("signed_requests").item(index);
         let forward = named(&signed.forward.headers, at).collect();
-        all.push(Of { kind: "signed_requests", what: "signature", at, from: &[], forward });
+        all.push(Of { kind: "signed_requests", what: "signature", at, from: Cow::Borrowed(&[]), forward });
     }
     for (index, basic) in written.basic.iter().enumerate() {
         let at = at.get("basic").item(index);
@@ -67,7 +67,7 @@ fn all<'i>(input: &Input<'i>) -> Vec<Of<'i>> {
     for (index, way) in written.certificates.iter().enumerate() {
         let at = at.get("certificates").item(index);
         let forward = named(&way.forward.headers, at).collect();
-        all.push(Of { kind: "certificates", what: "certificate", at, from: &[], forward });
+        all.push(Of { kind: "certificates", what: "certificate", at, from: Cow::Borrowed(&[]), forward });
     }
     all
 }
