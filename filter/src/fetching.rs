@@ -30,20 +30,20 @@ pub(crate) fn resume(engine: &mut Engine) {
         return;
     }
     engine.draw(RandomState::new().build_hasher().finish());
+    let metrics = Metrics::of_vm();
+    metrics.define_feeds();
     for feed in 0..engine.feeds().len() {
-        look(engine, feed, None);
+        look(engine, feed, &metrics);
     }
 }
 
 /// Takes over what another worker has fetched.
-fn look(engine: &mut Engine, feed: usize, metrics: Option<&Metrics>) {
+fn look(engine: &mut Engine, feed: usize, metrics: &Metrics) {
     match engine.look(feed, &mut shared()) {
         Look::Nothing => {}
         Look::Taken => taken(engine, feed),
         Look::Refused(failure) => {
-            if let Some(metrics) = metrics {
-                metrics.count_feed(Feed::Refused(failure.kind));
-            }
+            metrics.count_feed(Feed::Refused(failure.kind));
             log(
                 Level::Error,
                 engine,
@@ -58,9 +58,12 @@ fn told(what: &str, failure: &Failure) -> String {
     format!("{what}: {failure}; {}", failure.kind.remedy())
 }
 
-/// Says that other content is in force, and what of it is of no use.
+/// Says that other content is in force, and what of it is of no use; or that there is nothing in it to use.
 fn taken(engine: &Engine, feed: usize) {
-    log(Level::Info, engine, feed, "are in use");
+    match engine.feeds().get(feed).and_then(Fetcher::lack) {
+        None => log(Level::Info, engine, feed, "are in use"),
+        Some(lack) => log(Level::Error, engine, feed, &told("are withdrawn", lack)),
+    }
     let left_out = engine.left_out(feed);
     if left_out > 0 {
         let problem = "revoke nothing and are left out: they name an issuer that the policy does not have, or go by `jti`, `sid` or \
@@ -72,6 +75,13 @@ fn taken(engine: &Engine, feed: usize) {
 fn log(level: Level, engine: &Engine, feed: usize, what: &str) {
     if let Some(fetcher) = engine.feeds().get(feed) {
         host::log(level, &format!("bartizan: {fetcher} {what}"));
+    }
+}
+
+/// Counts an attempt that was good and gave nothing to use.
+fn count_lack(engine: &Engine, feed: usize, metrics: &Metrics) {
+    if let Some(lack) = engine.feeds().get(feed).and_then(Fetcher::lack) {
+        metrics.count_feed(Feed::Refused(lack.kind));
     }
 }
 
@@ -94,7 +104,7 @@ impl Fetching {
         let Some(now) = now() else { return };
         let Ok(mut engine) = active.engine.try_borrow_mut() else { return };
         for feed in 0..engine.feeds().len() {
-            look(&mut engine, feed, Some(metrics));
+            look(&mut engine, feed, metrics);
             self.poll(active, &mut engine, feed, now, metrics);
         }
     }
@@ -179,18 +189,26 @@ impl Fetching {
                 self.send(active, engine, feed, &request, now, metrics);
                 false
             }
-            Outcome::Unchanged { again } => again,
+            Outcome::Unchanged { again } => {
+                count_lack(engine, feed, metrics);
+                again
+            }
             Outcome::Changed { again } => {
                 metrics.count_feed(Feed::Change);
+                count_lack(engine, feed, metrics);
                 taken(engine, feed);
                 again
             }
-            Outcome::Failed { failure, news } => {
+            Outcome::Failed { failure, news, alone } => {
                 metrics.count_feed(Feed::Refused(failure.kind));
-                if news {
-                    let has =
-                        engine.feeds().get(feed).is_some_and(|fetcher| fetcher.state().content.is_some());
-                    let stays = if has {
+                if alone {
+                    metrics.count_feed(Feed::Change);
+                }
+                if news || alone {
+                    let has = engine.feeds().get(feed).is_some_and(Fetcher::has_content);
+                    let stays = if alone {
+                        "what was fetched is in use in this worker only"
+                    } else if has {
                         "what was fetched before stays in use"
                     } else {
                         "requests that need it are refused until it is there"
@@ -209,9 +227,10 @@ impl Fetching {
     /// Shows how old the content of a policy is, and how much is missing.
     pub(crate) fn show(active: &Active, metrics: &Metrics) {
         let (Some(now), Ok(engine)) = (now(), active.engine.try_borrow()) else { return };
-        let ages = engine.feeds().iter().filter_map(|fetcher: &Fetcher| fetcher.state().succeeded);
+        let ages = engine.feeds().iter().filter_map(Fetcher::good);
         let oldest = ages.map(|at| (now.nanos() / 1_000_000).saturating_sub(at) / 1_000).max();
-        let missing = engine.feeds().iter().filter(|fetcher| fetcher.state().content.is_none()).count();
+        let has = |fetcher: &&Fetcher| fetcher.has_content() && fetcher.lack().is_none();
+        let missing = engine.feeds().len().saturating_sub(engine.feeds().iter().filter(has).count());
         metrics.show_feed(FeedGauge::Age, oldest.unwrap_or(0));
         metrics.show_feed(FeedGauge::Missing, u64::try_from(missing).unwrap_or(u64::MAX));
     }

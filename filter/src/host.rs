@@ -4,7 +4,10 @@
 //! a panic here takes the worker's VM down with every request in it. These wrappers return what happened
 //! instead. The calls and their statuses are those of the proxy-wasm ABI 0.2.1.
 
+use std::cell::Cell;
 use std::ptr::null_mut;
+
+use proxy_wasm::types::Action;
 
 /// The host did not do what it was asked; the number is the ABI's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,11 @@ pub(crate) enum Level {
     Debug = 1,
     Info = 2,
     Error = 4,
+}
+
+// Of the SDK, in this module.
+unsafe extern "C" {
+    fn proxy_on_request_body(context: u32, size: usize, end: bool) -> Action;
 }
 
 #[link(wasm_import_module = "env")]
@@ -379,6 +387,31 @@ pub(crate) fn http_call(cluster: &str, headers: &[(&str, &str)], timeout: u32) -
 #[unsafe(no_mangle)]
 extern "C" fn bartizan_on_http_call_response(root: u32, token: u32, headers: u32, body: usize, _: u32) {
     crate::root::answered(root, token, headers > 0, body);
+}
+
+thread_local! {
+    /// Whether the callback that runs asks for [`stop_at_watermark`].
+    static AT_WATERMARK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What the ABI calls "stop iteration and watermark" (2) for a piece of a body; the SDK has no word for it.
+const STOP_AT_WATERMARK: u32 = 2;
+
+/// A pause that the callback for the body returns now lets the proxy stop reading when it has as much as it may buffer. With
+/// the usual pause it would refuse a larger body, and show all of it to the filter.
+pub(crate) fn stop_at_watermark() {
+    AT_WATERMARK.set(true);
+}
+
+/// The SDK's callback for the body, with an answer more; it gets its name as the one above.
+#[unsafe(no_mangle)]
+extern "C" fn bartizan_on_request_body(context: u32, size: usize, end: u32) -> u32 {
+    // SAFETY: it is the SDK's own export, declared with its very types; no memory is handed over.
+    let action = unsafe { proxy_on_request_body(context, size, end != 0) };
+    match action {
+        Action::Pause if AT_WATERMARK.replace(false) => STOP_AT_WATERMARK,
+        action => action as u32,
+    }
 }
 
 /// Counts one.

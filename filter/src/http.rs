@@ -5,7 +5,7 @@ use std::rc::{Rc, Weak};
 
 use bartizan_engine::headers::Edit;
 use bartizan_engine::host::Now;
-use bartizan_engine::pipeline::{Engine, Exchange, Haste, Step, Wait};
+use bartizan_engine::pipeline::{Engine, Exchange, Haste, Meanwhile, Step, Wait};
 use bartizan_engine::reason::Reason;
 use bartizan_engine::refusal::Refusal;
 use bartizan_engine::trace::Trace;
@@ -43,6 +43,8 @@ struct Came {
     nothing: bool,
     /// So many bytes of a body.
     size: u64,
+    /// Envoy was told that nobody will read them.
+    passes: bool,
     /// The end of the body.
     end: bool,
     trailers: bool,
@@ -156,6 +158,33 @@ impl Stream {
         Ok(())
     }
 
+    /// A piece of the body comes while it waits.
+    fn meanwhile(&mut self, size: u64, end: bool) -> Action {
+        let Some(active) = self.active.clone() else { return self.without_policy() };
+        let Ok(engine) = active.engine.try_borrow() else { return self.refuse(&no_policy()) };
+        let meanwhile = engine.body_meanwhile(&mut self.exchange, size);
+        drop(engine);
+        self.came.end = end;
+        match meanwhile {
+            // While a body is held, the size is that of all that has come so far.
+            Meanwhile::Keep => {
+                self.came.size = size;
+                Action::Pause
+            }
+            // Envoy reads no more than it may buffer, and does not refuse what is larger: it goes on after the wait.
+            Meanwhile::Pass => {
+                self.came.size = self.came.size.saturating_add(size);
+                self.came.passes = true;
+                host::stop_at_watermark();
+                Action::Pause
+            }
+            Meanwhile::Refuse(refusal) => {
+                self.keeper.forget(self.context);
+                self.refuse(&refusal)
+            }
+        }
+    }
+
     /// The wait is over, or something has come: whatever it is, this time it is decided.
     pub(crate) fn resume(&mut self) {
         let Some(active) = self.active.clone().filter(|_| self.state == State::Waiting) else { return };
@@ -184,6 +213,13 @@ impl Stream {
         let Came { size, end, trailers, .. } = self.came;
         if size == 0 && !end && !trailers {
             return step;
+        }
+        if self.came.passes && step == Step::Hold {
+            // Who it is decides that it is to be read after all, and Envoy does not show what it has of it by now. The
+            // next attempt need not wait.
+            let refusal =
+                Refusal::new(Reason::Busy, "the body came before it was known that it is to be read");
+            return Step::Refuse(Box::new(refusal.with_header("retry-after", "1")));
         }
         let Ok(engine) = active.engine.try_borrow() else { return Step::Refuse(Box::new(no_policy())) };
         let bytes = &mut || host::buffer(Buffer::RequestBody, usize::MAX).ok();
@@ -297,9 +333,7 @@ impl HttpContext for Filter {
         let size = u64::try_from(size).unwrap_or(u64::MAX);
         self.stream(|stream| {
             if stream.state == State::Waiting {
-                // As while a body is held, the size is that of all that has come so far.
-                (stream.came.size, stream.came.end) = (size, end_of_stream);
-                return Action::Pause;
+                return stream.meanwhile(size, end_of_stream);
             }
             stream.more(|engine, exchange, bytes| {
                 engine.request_body(exchange, size, end_of_stream, bytes, &mut Trace::off())

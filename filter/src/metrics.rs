@@ -31,7 +31,7 @@ pub(crate) enum Event {
 pub(crate) enum FeedGauge {
     /// How long ago the oldest content was last known to be good, in seconds.
     Age,
-    /// How many feeds have given nothing yet.
+    /// How many feeds have given nothing that can be used.
     Missing,
 }
 

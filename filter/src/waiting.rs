@@ -30,6 +30,10 @@ const NEXT: u32 = 1;
 /// The most streams of a root context that wait. Each holds what Envoy has buffered of its request.
 const MOST: usize = 128;
 
+/// The most of them that wait for one feed of a policy that has several: an issuer whose server is slow takes no places from the
+/// others.
+const MOST_OF_ONE: usize = MOST / 2;
+
 struct Waiter {
     context: u32,
     stream: Weak<RefCell<Stream>>,
@@ -129,7 +133,10 @@ impl Keeper {
     ) -> Result<(), Haste> {
         let now = now().ok_or(Haste::Never)?;
         let mut waiters = self.waiters.try_borrow_mut().map_err(|_| Haste::Never)?;
-        if waiters.len() >= MOST {
+        let feeds = active.engine.try_borrow().map_err(|_| Haste::Never)?.feeds().len();
+        let alike =
+            waiters.iter().filter(|other| other.wait.feed == wait.feed && Rc::ptr_eq(&other.active, active));
+        if waiters.len() >= MOST || (feeds > 1 && alike.count() >= MOST_OF_ONE) {
             return Err(Haste::Full);
         }
         let until = now.saturating_add(wait.patience);

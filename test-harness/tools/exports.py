@@ -18,14 +18,18 @@ KEEP = {
     "proxy_on_context_create",
     "proxy_on_delete",
     "proxy_on_request_headers",
-    "proxy_on_request_body",
     "proxy_on_request_trailers",
     "proxy_on_response_headers",
     "proxy_on_tick",
+    "bartizan_on_request_body",
     "bartizan_on_http_call_response",
 }
 # The SDK's own callback of that name panics on a token that it has not given out itself.
-RENAME = {"bartizan_on_http_call_response": "proxy_on_http_call_response"}
+# That for the body cannot return everything that Envoy understands.
+RENAME = {
+    "bartizan_on_http_call_response": "proxy_on_http_call_response",
+    "bartizan_on_request_body": "proxy_on_request_body",
+}
 EXPORT_SECTION = 7
 
 

@@ -34,7 +34,7 @@ use crate::trace::{Finding, Trace};
 use crate::validation::body::{BodyDuty, Validator};
 use crate::validation::inspect::inspect_request;
 use crate::validation::plan::InspectionPlan;
-pub use feeding::{Haste, Missing, Wait};
+pub use feeding::{Haste, Meanwhile, Missing, Wait};
 
 use feeding::{Halt, with_content};
 use route::{Route, check_combination, check_route, parameters};
@@ -108,6 +108,8 @@ enum Duty {
     /// The headers were not judged yet: a body must not overtake them.
     #[default]
     Unjudged,
+    /// The headers wait, and this is what will be done about the body if they are let through; so many bytes were counted.
+    Awaited(BodyDuty, u64),
     /// The body is judged by this; so many bytes were counted.
     Body(BodyDuty, u64),
     /// Judged and let through.
@@ -214,7 +216,7 @@ impl Engine {
             network: Network::load(&plan.network, surroundings.peer_appended)?,
             limits,
             authenticator,
-            feeds: fetchers(&plan.authentication.feeds)?,
+            feeds: fetchers(&plan.authentication)?,
             authorization,
             validator,
             inspections: plan.validation.inspections,
@@ -315,6 +317,8 @@ impl Engine {
                 );
                 match known {
                     Err(Halt::Wait(wait)) => {
+                        let duty = self.expect(plan, &request, end_of_stream)?;
+                        exchange.duty = Duty::Awaited(duty, 0);
                         exchange.charged = Some(charged);
                         return Err(Halt::Wait(wait));
                     }

@@ -162,8 +162,10 @@ impl Simulated {
             (by > 0).then_some((name, by))
         });
         // A suite with bad servers has lines about them at any time; what they say is held to in the adversary's scenes.
-        let about_servers =
-            |line: &LogLine| !self.servers.is_empty() && line.message.contains(" cannot be fetched: ");
+        let about_servers = |line: &LogLine| {
+            let said = [" cannot be fetched: ", " are withdrawn: "];
+            !self.servers.is_empty() && said.iter().any(|said| line.message.contains(said))
+        };
         let lines = std::mem::take(&mut self.between).into_iter().chain(self.proxy.take_log());
         let lines = lines.filter(|line| !about_servers(line));
         Inside {

@@ -59,7 +59,7 @@ pub enum TokenError {
     WrongPlace,
     /// The route does not take tokens of this issuer.
     NotOnThisRoute,
-    /// The keys of the issuer are fetched, and have never come.
+    /// The keys of the issuer are fetched, and have never come, or it has withdrawn them all.
     KeysMissing {
         /// The issuer's name in the policy.
         issuer: String,
@@ -109,7 +109,7 @@ impl fmt::Display for TokenError {
             Self::IssuerUnknown { iss } => write!(f, "no issuer of the policy is `{iss}`"),
             Self::WrongPlace => f.write_str("tokens of this issuer are not taken from where it was"),
             Self::NotOnThisRoute => f.write_str("the route does not take tokens of this issuer"),
-            Self::KeysMissing { issuer } => write!(f, "the keys of `{issuer}` could not be fetched so far"),
+            Self::KeysMissing { issuer } => write!(f, "there are no keys of `{issuer}` so far"),
             Self::KeyUnknown { kid: Some(kid) } => {
                 write!(f, "the issuer has no key `{kid}` for the token's algorithm")
             }

@@ -16,6 +16,7 @@ use super::jwk::{Jwk, error};
 use super::jws::Header;
 use super::plan::Algorithm;
 use super::signature::Verifier;
+use crate::envelope::key::sha256;
 use crate::host::Host;
 use crate::strict_json::{self, Bounds};
 
@@ -31,6 +32,8 @@ const MAX_TRIES: usize = 4;
 pub struct KeySet {
     keys: Vec<Key>,
     left_out: Vec<LeftOut>,
+    /// Of all its JWKs, in whatever order.
+    fingerprint: [u8; 32],
 }
 
 /// One key, bound to one algorithm.
@@ -92,17 +95,32 @@ impl KeySet {
     /// # Errors
     /// When anything in it is malformed or dangerous, or no key is left that could verify a token.
     pub fn from_jwks(json: &str, accepted: &[Algorithm]) -> Result<Self, KeyError> {
+        let set = Self::read(json, accepted)?;
+        match set.lack() {
+            Some(lack) => Err(error("keys", format!("{lack}; add a signing key or accept its algorithm"))),
+            None => Ok(set),
+        }
+    }
+
+    /// Reads a JWK set that may have no key for the issuer: an issuer withdraws its last key by a set without it.
+    ///
+    /// # Errors
+    /// When anything in it is malformed or dangerous.
+    pub fn read(json: &str, accepted: &[Algorithm]) -> Result<Self, KeyError> {
         let set = strict_json::parse_object(json.as_bytes(), SET)
             .map_err(|e| error("", format!("the key set is {e}; give a JWK set (RFC 7517)")))?;
         let Some(Value::Array(list)) = set.get("keys") else {
             return Err(error("keys", "missing or not a list; give a JWK set (RFC 7517, section 5)"));
         };
-        if list.is_empty() || list.len() > MAX_KEYS {
+        if list.len() > MAX_KEYS {
             return Err(error("keys", format!("{} keys; give 1 to {MAX_KEYS}", list.len())));
         }
         let mut keys: Vec<Key> = Vec::new();
         let mut left_out = Vec::new();
         let mut secrets = 0;
+        let mut digests: Vec<[u8; 32]> = list.iter().map(|jwk| sha256(jwk.to_string().as_bytes())).collect();
+        digests.sort_unstable();
+        let fingerprint = sha256(digests.as_flattened());
         for (index, jwk) in list.iter().enumerate() {
             let jwk = Jwk::new(index, jwk)?;
             secrets += usize::from(jwk.required("kty")? == "oct");
@@ -122,7 +140,7 @@ impl KeySet {
             let problem = "the set mixes shared secrets with public keys; keep them in sets of their own";
             return Err(error("keys", problem));
         }
-        Self::checked(keys, left_out)
+        Self::checked(keys, left_out, fingerprint)
     }
 
     /// Makes a set of one shared secret, used byte by byte.
@@ -136,19 +154,10 @@ impl KeySet {
             return Err(error("", problem));
         };
         let verifier = Verifier::hmac(*algorithm, secret).map_err(|problem| error("", problem))?;
-        Self::checked(vec![Key { kid: None, algorithm: *algorithm, verifier }], Vec::new())
+        Self::checked(vec![Key { kid: None, algorithm: *algorithm, verifier }], Vec::new(), [0; 32])
     }
 
-    fn checked(keys: Vec<Key>, left_out: Vec<LeftOut>) -> Result<Self, KeyError> {
-        if keys.is_empty() {
-            let reasons: Vec<_> =
-                left_out.iter().map(|l| format!("keys[{}] {}", l.index, l.reason)).collect();
-            let problem = format!(
-                "no key can verify a token ({}); add a signing key or accept its algorithm",
-                reasons.join(", ")
-            );
-            return Err(error("keys", problem));
-        }
+    fn checked(keys: Vec<Key>, left_out: Vec<LeftOut>, fingerprint: [u8; 32]) -> Result<Self, KeyError> {
         for key in &keys {
             let unnamed = |k: &&Key| k.kid.is_none() && k.algorithm == key.algorithm;
             if keys.iter().filter(unnamed).count() > MAX_TRIES {
@@ -159,7 +168,35 @@ impl KeySet {
                 return Err(error("keys", problem));
             }
         }
-        Ok(Self { keys, left_out })
+        Ok(Self { keys, left_out, fingerprint })
+    }
+
+    /// Why no key of the set can verify a token, if none can.
+    #[must_use]
+    pub fn lack(&self) -> Option<String> {
+        if !self.keys.is_empty() {
+            return None;
+        }
+        let reasons: Vec<_> =
+            self.left_out.iter().map(|left| format!("keys[{}] {}", left.index, left.reason)).collect();
+        Some(match reasons.as_slice() {
+            [] => "0 keys".to_owned(),
+            _ => format!("no key can verify a token ({})", reasons.join(", ")),
+        })
+    }
+
+    /// Whether two sets say the same, in whatever order.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+
+    /// Whether the set has a key of the name that a token with this header gives.
+    #[must_use]
+    pub fn names(&self, header: &Header) -> bool {
+        let kid = header.kid.as_deref();
+        let is_it = |key: &Key| key.algorithm == header.algorithm && key.kid.as_deref() == kid;
+        kid.is_some() && self.keys.iter().any(is_it)
     }
 
     /// The usable keys, in the order of the set.
@@ -187,8 +224,7 @@ impl KeySet {
     pub fn candidates(&self, header: &Header) -> Result<impl Iterator<Item = &Key>, TokenError> {
         let of_algorithm = |key: &&Key| key.algorithm == header.algorithm;
         let kid = header.kid.as_deref();
-        let named =
-            kid.is_some() && self.keys.iter().filter(of_algorithm).any(|key| key.kid.as_deref() == kid);
+        let named = self.names(header);
         let may_have_signed = move |key: &&Key| {
             of_algorithm(key)
                 && match (kid, key.kid.as_deref()) {

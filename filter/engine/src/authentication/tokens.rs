@@ -182,7 +182,7 @@ impl Tokens {
                     || Finding::Token { issuer, refused: Some(error.clone()) },
                     || format!("the token is refused: {error}"),
                 );
-                self.missed = issuer.and_then(|issuer| self.missing(issuer, &error));
+                self.missed = issuer.and_then(|issuer| self.missing(issuer, found.token, &error));
                 let reason = match error {
                     TokenError::Expired => Reason::TokenExpired,
                     // Nothing was found out about the token: no challenge, or clients would throw away a good one.
@@ -214,13 +214,20 @@ impl Tokens {
     }
 
     /// What an issuer's token was refused for, if it can be fetched.
-    fn missing(&self, issuer: usize, error: &TokenError) -> Option<Missing> {
+    fn missing(&self, issuer: usize, token: &[u8], error: &TokenError) -> Option<Missing> {
         let keys = &self.providers.get(issuer)?.keys;
-        match error {
-            TokenError::KeysMissing { .. } => keys.get().err(),
-            TokenError::KeyUnknown { .. } => keys.newer(),
-            _ => None,
-        }
+        let newer = keys.newer()?;
+        let may_be = match error {
+            TokenError::KeysMissing { .. } | TokenError::KeyUnknown { .. } => true,
+            // Keys without names were tried, and the right one may be new: issuers that name no keys change them too. A
+            // key that the token names and the set has is the one.
+            TokenError::Signature => {
+                let jws = Jws::parse(token).ok();
+                jws.zip(keys.get()).is_some_and(|(jws, keys)| !keys.names(&jws.header))
+            }
+            _ => false,
+        };
+        may_be.then_some(newer)
     }
 
     /// Gives what the last token needed that was refused, once.
@@ -231,26 +238,33 @@ impl Tokens {
     /// Reads a key set for each issuer whose keys come by this feed.
     ///
     /// # Errors
-    /// When it is malformed, or has no key for one of them.
+    /// When it is malformed.
     pub(super) fn read(&self, feed: usize, content: &[u8]) -> Result<Vec<(usize, KeySet)>, String> {
         let readers = self.providers.iter().enumerate().filter(|(_, provider)| provider.keys.are_from(feed));
         readers
             .map(|(index, provider)| {
                 let text = std::str::from_utf8(content).map_err(|_| "the key set is not UTF-8".to_owned())?;
-                let keys = KeySet::from_jwks(text, &provider.accepted).map_err(|error| error.to_string())?;
+                let keys = KeySet::read(text, &provider.accepted).map_err(|error| error.to_string())?;
                 Ok((index, keys))
             })
             .collect()
     }
 
     /// Puts key sets in force. What was verified with the keys before is forgotten: a key that is gone is gone at once.
-    pub(super) fn replace(&mut self, feed: usize, sets: Vec<(usize, KeySet)>) {
+    /// `false` if there is nothing new in them.
+    pub(super) fn replace(&mut self, feed: usize, sets: Vec<(usize, KeySet)>) -> bool {
+        let mut changed = false;
         for (index, set) in sets {
-            if let Some(provider) = self.providers.get_mut(index) {
-                provider.keys = Keys::Fetched(feed, Some(set));
-                self.cache.forget(|identity| identity.method == index);
+            let Some(provider) = self.providers.get_mut(index) else { continue };
+            // Some servers order their keys anew for each answer.
+            if matches!(&provider.keys, Keys::Fetched(_, Some(known)) if known.is_same(&set)) {
+                continue;
             }
+            provider.keys = Keys::Fetched(feed, Some(set));
+            self.cache.forget(|identity| identity.method == index);
+            changed = true;
         }
+        changed
     }
 
     fn believe(
@@ -313,7 +327,7 @@ impl Tokens {
             return Err(TokenError::AlgorithmNotAccepted { alg: jws.header.algorithm.name() });
         }
         let keys =
-            provider.keys.get().map_err(|_| TokenError::KeysMissing { issuer: provider.name.clone() })?;
+            provider.keys.get().ok_or_else(|| TokenError::KeysMissing { issuer: provider.name.clone() })?;
         signature::verify(&jws, keys, host)?;
         let mut identity =
             provider.rules.identity(jws.header.typ.as_deref(), claims, now, (index, &provider.name))?;

@@ -67,6 +67,8 @@ kinds! {
     Oversized = "oversized", "raise `max_size` in the policy if the server is right";
     /// The content is not what it should be. It is refused whole.
     Malformed = "malformed", "correct it at the server";
+    /// The keys are well-formed, and none of them can verify a token: the issuer has withdrawn its keys, or the policy accepts other algorithms.
+    NoUsableKey = "no-usable-key", "look whether the issuer has keys, and for which algorithms";
     /// The discovery document is malformed.
     DiscoveryMalformed = "discovery-malformed", "correct it at the issuer";
     /// The discovery document is that of another issuer.

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use super::failure::{Failure, Kind};
+use super::looking::{Look, Took};
 use super::plan::{ContentKind, Place, Source};
 use super::record::{Slots, State};
 use super::schedule::due;
-use crate::delivery::record::{Digest, Lease};
+use crate::delivery::record::{Broken, Digest, Lease};
 use crate::envelope::key::sha256;
 use crate::host::Host;
 
@@ -23,7 +24,7 @@ const LONGEST_LEASE: u64 = 30_000 + GRACE;
 pub(super) const TRIES: usize = 4;
 
 /// Takes content over, whole or not at all; the problem says what is wrong with it.
-pub type Reader<'r> = &'r mut dyn FnMut(&[u8]) -> Result<(), String>;
+pub type Reader<'r> = &'r mut dyn FnMut(&[u8]) -> Result<Took, String>;
 
 /// A request to be sent, with a timeout in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,17 +37,6 @@ pub struct Request {
     pub timeout: u64,
     /// Whether it is asked because of a key that nobody knows, and not because the time has come.
     pub for_unknown: bool,
-}
-
-/// What was found in shared data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Look {
-    /// Nothing new.
-    Nothing,
-    /// Content that the readers here have taken over.
-    Taken,
-    /// Content that another worker took over and the readers here do not. Told once for each content.
-    Refused(Failure),
 }
 
 /// What an answer came to.
@@ -66,12 +56,14 @@ pub enum Outcome {
         /// Whether it went wrong before.
         again: bool,
     },
-    /// Nothing changes. `news` says that the last attempt did not go wrong in this way.
+    /// The attempt was not good. `news` says that the last attempt did not go wrong in this way.
     Failed {
         /// Why.
         failure: Failure,
         /// Whether to tell people.
         news: bool,
+        /// Other content was taken over all the same, by this worker alone: it could not be shared.
+        alone: bool,
     },
 }
 
@@ -96,12 +88,21 @@ pub struct Fetcher {
     pub(super) state: State,
     /// The content that the readers here were given last, whether they took it or not.
     pub(super) given: Option<Digest>,
+    /// The content that the readers here have, and when it was last known to be what the server has.
+    pub(super) taken: Option<Digest>,
+    pub(super) good: Option<u64>,
+    /// Why it gives them nothing that they can use.
+    pub(super) lack: Option<Failure>,
+    /// Shared content, and when it was good, that this worker does not go back to: what it has is newer and could not be shared.
+    pub(super) passed: Option<(Digest, Option<u64>)>,
+    /// What other policies fetched at the same place was looked at.
+    pub(super) has_inherited: bool,
     /// Somebody misses a key since there were so many attempts.
     wanted: Option<u64>,
     /// When this worker asks again at the earliest, and how far ahead that was: what counts if it cannot be written down.
     pub(super) quiet: (u64, u64),
-    /// Why content of another worker was refused, if nobody was told yet.
-    untold: Option<Failure>,
+    /// What a request found, if nobody was told yet.
+    pub(super) untold: Option<Look>,
 }
 
 /// What is asked just now.
@@ -130,7 +131,7 @@ impl Fetcher {
     /// A worker that fetches. `drawn` is a number that no other worker has drawn.
     #[must_use]
     pub fn new(source: Source, drawn: u64) -> Self {
-        let slots = Slots::new(&source.id());
+        let slots = Slots::new(&source.id(), &source.place_id());
         Self {
             source,
             slots,
@@ -139,6 +140,11 @@ impl Fetcher {
             pending: None,
             state: State::default(),
             given: None,
+            taken: None,
+            good: None,
+            lack: None,
+            passed: None,
+            has_inherited: false,
             wanted: None,
             quiet: (0, 0),
             untold: None,
@@ -156,83 +162,30 @@ impl Fetcher {
         &self.source
     }
 
-    /// How it goes, as this worker saw it last.
-    #[must_use]
-    pub const fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// Takes over what another worker has fetched, or this one in an earlier life.
-    pub fn look(&mut self, host: &mut dyn Host, read: Reader<'_>) -> Look {
-        match (self.look_now(host, read), self.untold.take()) {
-            (Look::Nothing, Some(failure)) => Look::Refused(failure),
-            (look, _) => look,
-        }
-    }
-
-    /// The same for a request, which tells nobody; `true` if something was taken over. What there is to tell is told by
-    /// the next look.
-    pub fn look_quietly(&mut self, host: &mut dyn Host, read: Reader<'_>) -> bool {
-        match self.look_now(host, read) {
-            Look::Nothing => false,
-            Look::Taken => true,
-            Look::Refused(failure) => {
-                self.untold = Some(failure);
-                false
-            }
-        }
-    }
-
-    fn look_now(&mut self, host: &mut dyn Host, read: Reader<'_>) -> Look {
-        for _ in 0..TRIES {
-            let Ok((state, version)) = self.slots.state(host) else { return Look::Nothing };
-            self.state = state.unwrap_or_default();
-            let Some(content) = self.state.content.clone() else { return Look::Nothing };
-            if self.given == Some(content.bytes) {
-                return Look::Nothing;
-            }
-            let Ok((bytes, _)) = self.slots.content(host, content.second) else { return Look::Nothing };
-            let whole = bytes
-                .filter(|bytes| bytes.len() <= self.source.max_bytes && sha256(bytes) == content.bytes.0);
-            if let Some(bytes) = whole {
-                self.given = Some(content.bytes);
-                return match read(&bytes) {
-                    Ok(()) => Look::Taken,
-                    Err(problem) => Look::Refused(Failure::new(Kind::Malformed, problem)),
-                };
-            }
-            // It was replaced meanwhile, which the next look sees, or it is torn, and is to be fetched anew.
-            let mut torn = self.state.clone();
-            (torn.content, torn.next, torn.wait) = (None, 0, 0);
-            if self.slots.set_state(host, torn, version) != Ok(false) {
-                return Look::Nothing;
-            }
-        }
-        Look::Nothing
-    }
-
     /// Says that somebody misses a key. It is asked for with the next poll, if that may be.
     pub fn want(&mut self) {
         self.wanted = Some(self.state.attempts);
     }
 
-    /// What somebody may hope for who misses all content, or only something in it. As good as the last look.
+    /// What somebody may hope for who misses something. As good as the last look.
     #[must_use]
-    pub fn standing(&self, misses_all: bool, now: u64) -> Standing {
+    pub fn standing(&self, now: u64) -> Standing {
         let (next, wait) = self.quiet;
-        let may = due(next, now, wait) && (self.is_planned(now) || (!misses_all && self.may_refetch(now)));
+        let may = due(next, now, wait) && (self.is_planned(now) || self.may_refetch(now));
         if self.pending.is_some() || may {
             return Standing::Soon;
         }
         let least = self.state.tried.map_or(0, |tried| tried.saturating_add(self.source.pace.min_refresh));
-        let at = if misses_all || self.state.troubles > 0 { self.state.next } else { least };
-        Standing::Later(at.max(next).saturating_sub(now).div_ceil(1_000).clamp(1, 3_600))
+        let at = self.state.next.min(least).max(next);
+        Standing::Later(at.saturating_sub(now).div_ceil(1_000).clamp(1, 3_600))
     }
 
     /// A request, if it is time and no other worker asks.
     pub fn poll(&mut self, host: &mut dyn Host, now: u64) -> Option<Request> {
-        let patience = self.source.timeout.saturating_add(GRACE);
-        if self.pending.as_ref().is_some_and(|pending| !due(pending.until, now, patience)) {
+        if let Some(pending) = self.pending.as_mut().filter(|pending| now < pending.until) {
+            // If the clock was set back, the proxy still counts the time of the call as it did: its answer comes.
+            let patience = self.source.timeout.saturating_add(GRACE);
+            pending.until = pending.until.min(now.saturating_add(patience));
             return None;
         }
         self.pending = None;
@@ -240,7 +193,7 @@ impl Fetcher {
             return None;
         }
         let (lease, version) = self.slots.lease(host).ok()?;
-        if lease.is_some_and(|lease| is_held(lease.until, now))
+        if lease.is_some_and(|lease| lease.holder != self.holder && is_held(lease.until, now))
             || self.slots.set_lease(host, &Lease::new(self.until(now), self.holder), version) != Ok(true)
         {
             return None;
@@ -272,10 +225,11 @@ impl Fetcher {
     }
 
     /// Whether all workers together may ask once more before the time has come: not sooner after the last attempt than the
-    /// policy says, and not at all while the server is in trouble.
+    /// policy says. So too while the server is in trouble, or whoever comes with a new key would wait for the end of a long
+    /// pause after the server is well again.
     fn may_refetch(&self, now: u64) -> bool {
         let since = self.state.tried.and_then(|tried| now.checked_sub(tried));
-        self.state.troubles == 0 && since.is_none_or(|since| since >= self.source.pace.min_refresh)
+        since.is_none_or(|since| since >= self.source.pace.min_refresh)
     }
 
     pub(super) fn until(&self, now: u64) -> u64 {
@@ -291,9 +245,10 @@ impl Fetcher {
             ("accept", self.types(step).join(", ")),
             ("user-agent", AGENT.to_owned()),
         ];
-        // A tag says that nothing has changed since what lies in shared data: if that was not taken over here, it would not help.
+        // A tag says that nothing has changed since what lies in shared data: if the readers here do not have that, it would
+        // not help.
         let known = self.state.content.as_ref().filter(|content| {
-            step == Step::Content && content.place == digest_of(&place) && self.given == Some(content.bytes)
+            step == Step::Content && content.place == digest_of(&place) && self.taken == Some(content.bytes)
         });
         let tag = known.and_then(|content| content.tag.clone());
         let conditional = tag.is_some();
@@ -324,7 +279,7 @@ impl Fetcher {
     pub fn not_sent(&mut self, host: &mut dyn Host, now: u64, status: u32) -> Outcome {
         let cluster = self.pending.take().map(|pending| pending.place.cluster).unwrap_or_default();
         let detail = format!("the proxy did not send a request to cluster `{cluster}` (status {status})");
-        self.fail(host, now, Failure::new(Kind::NoCluster, detail))
+        self.fail(host, now, Failure::new(Kind::NoCluster, detail), false)
     }
 
     /// Lets others ask, if this worker was about to.
@@ -336,6 +291,12 @@ impl Fetcher {
         {
             let _ = self.slots.set_lease(host, &Lease::new(0, self.holder), version);
         }
+    }
+
+    /// Whether the lease is still this worker's. Otherwise another one has asked later, and what comes here late is old.
+    pub(super) fn holds(&self, host: &mut dyn Host) -> Result<bool, Broken> {
+        let (lease, _) = self.slots.lease(host)?;
+        Ok(lease.is_some_and(|lease| lease.holder == self.holder))
     }
 
     /// Takes a lease again for the next step; `false` if another worker has it by now.

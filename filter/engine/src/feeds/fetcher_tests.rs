@@ -3,19 +3,19 @@
 use proptest::prelude::*;
 
 use super::plan::{ContentKind, DiscoveryPlan, FeedPlan, FromPlan, OriginPlan, PlacePlan};
-use super::{Arrived, Fetcher, Look, Outcome, Request, Source, Standing};
+use super::{Arrived, Fetcher, Look, Outcome, Request, Source, Standing, Took};
 use crate::host::testing::TestHost;
 use crate::host::{self, Host, Loaded, Stored};
 
-const START: u64 = 1_800_000_000_000;
-const REFRESH: u64 = 600_000;
-const LEAST: u64 = 30_000;
+pub(super) const START: u64 = 1_800_000_000_000;
+pub(super) const REFRESH: u64 = 600_000;
+pub(super) const LEAST: u64 = 30_000;
 
 /// Shared data that fails as it is told: each call takes one bit.
 #[derive(Default)]
-struct Flaky {
-    host: TestHost,
-    failures: u64,
+pub(super) struct Flaky {
+    pub(super) host: TestHost,
+    pub(super) failures: u64,
 }
 
 impl Flaky {
@@ -44,7 +44,7 @@ impl Host for Flaky {
     }
 }
 
-fn plan() -> FeedPlan {
+pub(super) fn plan() -> FeedPlan {
     let place = PlacePlan { cluster: "idp".into(), authority: "a.example".into(), path: "/keys".into() };
     FeedPlan {
         name: "corp".into(),
@@ -68,54 +68,60 @@ fn discovered() -> FeedPlan {
 }
 
 /// A worker and what its readers have.
-struct Worker {
-    fetcher: Fetcher,
+pub(super) struct Worker {
+    pub(super) fetcher: Fetcher,
     has: Option<Vec<u8>>,
-    asked: Option<(u32, Request)>,
+    pub(super) asked: Option<(u32, Request)>,
     tokens: u32,
 }
 
 /// Takes what begins with `{`.
-fn read(has: &mut Option<Vec<u8>>) -> impl FnMut(&[u8]) -> Result<(), String> {
+fn read(has: &mut Option<Vec<u8>>) -> impl FnMut(&[u8]) -> Result<Took, String> {
     |bytes| match bytes.first() {
         Some(b'{') => {
             *has = Some(bytes.to_vec());
-            Ok(())
+            Ok(Took::default())
         }
         _ => Err("keys[0]: not a key".into()),
     }
 }
 
 impl Worker {
-    fn new(plan: &FeedPlan, drawn: u64) -> Self {
+    pub(super) fn new(plan: &FeedPlan, drawn: u64) -> Self {
         let fetcher = Fetcher::new(Source::load(plan, "feeds[0]").unwrap(), drawn);
         Self { fetcher, has: None, asked: None, tokens: 0 }
     }
 
-    fn look(&mut self, host: &mut Flaky) -> Look {
+    pub(super) fn look(&mut self, host: &mut Flaky) -> Look {
         self.fetcher.look(host, &mut read(&mut self.has))
     }
 
     /// What is done at a tick; true if it asks.
-    fn tick(&mut self, host: &mut Flaky, now: u64) -> bool {
+    pub(super) fn tick(&mut self, host: &mut Flaky, now: u64) -> bool {
         self.look(host);
         let Some(request) = self.fetcher.poll(host, now) else { return false };
         self.sent(request);
         true
     }
 
-    fn sent(&mut self, request: Request) {
+    pub(super) fn sent(&mut self, request: Request) {
         self.tokens += 4;
         self.fetcher.sent(self.tokens);
         self.asked = Some((self.tokens, request));
     }
 
-    fn answer(&mut self, host: &mut Flaky, now: u64, headers: &[(&str, &str)], body: &[u8]) -> Outcome {
+    pub(super) fn answer(
+        &mut self,
+        host: &mut Flaky,
+        now: u64,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Outcome {
         let (token, _) = self.asked.take().expect("it has asked");
         self.answer_to(host, now, token, headers, body)
     }
 
-    fn answer_to(
+    pub(super) fn answer_to(
         &mut self,
         host: &mut Flaky,
         now: u64,
@@ -133,22 +139,22 @@ impl Worker {
         outcome
     }
 
-    fn has(&self) -> &str {
+    pub(super) fn has(&self) -> &str {
         self.has.as_deref().map_or("", |bytes| std::str::from_utf8(bytes).unwrap())
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let headers = &self.asked.as_ref()?.1.headers;
         headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 }
 
-const JSON: (&str, &str) = ("content-type", "application/json");
-const OK: [(&str, &str); 2] = [(":status", "200"), JSON];
+pub(super) const JSON: (&str, &str) = ("content-type", "application/json");
+pub(super) const OK: [(&str, &str); 2] = [(":status", "200"), JSON];
 
-fn code(outcome: &Outcome) -> (&'static str, bool) {
+pub(super) fn code(outcome: &Outcome) -> (&'static str, bool) {
     match outcome {
-        Outcome::Failed { failure, news } => (failure.kind.code(), *news),
+        Outcome::Failed { failure, news, .. } => (failure.kind.code(), *news),
         other => panic!("{other:?}"),
     }
 }
@@ -238,7 +244,7 @@ fn what_cannot_be_used_is_refused_whole() {
     let (token, _) = worker.asked.take().unwrap();
     let headers: Vec<(&[u8], &[u8])> = OK.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
     let arrived = Arrived { headers: &headers, size: 101, body: &mut || panic!("it is read") };
-    let outcome = worker.fetcher.answered(&mut host, now, token, arrived, &mut |_| Ok(()));
+    let outcome = worker.fetcher.answered(&mut host, now, token, arrived, &mut |_| Ok(Took::default()));
     assert_eq!(code(&outcome).0, "oversized");
 }
 
@@ -254,47 +260,28 @@ fn unknown_keys_cause_one_fetch_in_a_while_for_all_workers() {
         let now = START + 1 + number * minutes * 60_000 / 10_000;
         let worker = &mut workers[(number % 3) as usize];
         worker.look(&mut host);
-        let soon = worker.fetcher.standing(false, now) == Standing::Soon;
+        let soon = worker.fetcher.standing(now) == Standing::Soon;
         worker.fetcher.want();
         if let Some(request) = worker.fetcher.poll(&mut host, now) {
             assert!(soon && request.for_unknown);
             worker.sent(request);
             fetches += 1;
             assert_eq!(worker.answer(&mut host, now, &OK, b"{1}"), Outcome::Unchanged { again: false });
-            assert!(matches!(worker.fetcher.standing(false, now), Standing::Later(30)));
+            assert!(matches!(worker.fetcher.standing(now), Standing::Later(30)));
         }
     }
     assert!((14..=16).contains(&fetches), "{fetches} in {minutes} minutes, with half a minute between");
 }
 
 #[test]
-fn a_server_in_trouble_is_not_asked_for_unknown_keys() {
-    let (mut host, mut worker) = (Flaky::default(), Worker::new(&plan(), 1));
-    worker.tick(&mut host, START);
-    worker.answer(&mut host, START, &OK, b"{1}");
-    let mut now = START + REFRESH;
-    for _ in 0..3 {
-        assert!(worker.tick(&mut host, now));
-        worker.answer(&mut host, now, &[(":status", "500")], b"");
-        now += REFRESH / 3;
-    }
-    // The third wait is two minutes, less a tenth.
-    worker.fetcher.want();
-    let last = now - REFRESH / 3;
-    assert!(worker.fetcher.poll(&mut host, last + 100_000).is_none());
-    assert!(matches!(worker.fetcher.standing(false, last + 100_000), Standing::Later(8..=20)));
-    assert!(worker.fetcher.poll(&mut host, last + 120_000).is_some());
-}
-
-#[test]
 fn whoever_misses_everything_learns_when_to_come_back() {
     let (mut host, mut worker) = (Flaky::default(), Worker::new(&plan(), 1));
-    assert_eq!(worker.fetcher.standing(true, START), Standing::Soon);
+    assert_eq!(worker.fetcher.standing(START), Standing::Soon);
     assert!(worker.tick(&mut host, START));
-    assert_eq!(worker.fetcher.standing(true, START + 1), Standing::Soon, "it is under way");
+    assert_eq!(worker.fetcher.standing(START + 1), Standing::Soon, "it is under way");
     worker.answer(&mut host, START + 2, &[(":status", "503")], b"");
-    assert_eq!(worker.fetcher.standing(true, START + 2), Standing::Later(1));
-    assert_eq!(worker.fetcher.standing(true, START + 1_002), Standing::Soon);
+    assert_eq!(worker.fetcher.standing(START + 2), Standing::Later(1));
+    assert_eq!(worker.fetcher.standing(START + 1_002), Standing::Soon);
     // For nobody, the server comes back soon.
     let mut attempts = 0;
     for second in 1..300 {

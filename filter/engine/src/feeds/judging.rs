@@ -24,7 +24,7 @@ enum Next {
     Ask(Request),
     /// `changed`, and whether it went wrong before.
     Done(bool, bool),
-    /// Another worker goes on.
+    /// Another worker has asked after this one.
     Lost,
 }
 
@@ -41,6 +41,12 @@ impl Fetcher {
         let Some(pending) = self.pending.take_if(|pending| pending.token == Some(token)) else {
             return Outcome::Ignored;
         };
+        // If it took too long another worker may have asked after this one, and have an answer already. That this one is not
+        // put over it is certain below, where it is written down; here it is not even judged.
+        if self.holds(host) == Ok(false) {
+            return Outcome::Ignored;
+        }
+        let before = self.taken;
         match self.judge(host, now, pending, arrived, read) {
             Ok(Next::Ask(request)) => Outcome::Ask(request),
             Ok(Next::Lost) => Outcome::Ignored,
@@ -48,7 +54,10 @@ impl Fetcher {
                 self.release(host);
                 if changed { Outcome::Changed { again } } else { Outcome::Unchanged { again } }
             }
-            Err(failure) => self.fail(host, now, failure),
+            Err(failure) => {
+                let alone = self.taken != before;
+                self.fail(host, now, failure, alone)
+            }
         }
     }
 
@@ -63,8 +72,8 @@ impl Fetcher {
         let Arrived { headers, size, body } = arrived;
         let answer = answer::judge(headers, self.types(pending.step), pending.conditional)?;
         if !answer.modified {
-            let again = self.confirm(host, now, answer.max_age)?;
-            return Ok(Next::Done(false, again));
+            let confirmed = self.confirm(host, now, answer.max_age)?;
+            return Ok(confirmed.map_or(Next::Lost, |again| Next::Done(false, again)));
         }
         let most = match pending.step {
             Step::Document => discovery::MAX_BYTES,
@@ -89,23 +98,21 @@ impl Fetcher {
         }
         let bytes = Digest(sha256(&body));
         let place = digest_of(&pending.place);
-        let mut changed = false;
-        if self.given != Some(bytes) {
-            // Taken over here before others may see it: what cannot be read is never shared.
-            read(&body).map_err(|problem| Failure::new(Kind::Malformed, problem))?;
-            self.given = Some(bytes);
-            changed = true;
-        } else if self.state.content.as_ref().is_some_and(|content| content.bytes != bytes) {
-            // The readers here refused it, or it is what they had before something else was shared.
-            read(&body).map_err(|problem| Failure::new(Kind::Malformed, problem))?;
-        }
+        // Taken over here before others may see it: what cannot be read is never shared. What was refused before is refused again.
+        let changed = self.taken != Some(bytes) && self.take(&body, bytes, Some(now), read)?;
         let content = Content { bytes, second: false, tag: answer.tag, place };
-        let again = self.share(host, now, &content, &body, answer.max_age)?;
-        Ok(Next::Done(changed, again))
+        let known = self.state.content.as_ref().map(|content| (content.bytes, self.state.succeeded));
+        match self.share(host, now, &content, &body, answer.max_age) {
+            Ok(shared) => Ok(shared.map_or(Next::Lost, |again| Next::Done(changed, again))),
+            Err(failure) => {
+                self.passed = known;
+                Err(failure)
+            }
+        }
     }
 
     /// Makes content known to the other workers: first the bytes, then the state. Whatever fails on the way, what was there
-    /// before stays whole. Says whether the last attempt went wrong.
+    /// before stays whole. Says whether the last attempt went wrong; nothing, if the lease is another worker's by now.
     fn share(
         &mut self,
         host: &mut dyn Host,
@@ -113,9 +120,13 @@ impl Fetcher {
         content: &Content,
         body: &[u8],
         max_age: Option<u64>,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Option<bool>, Failure> {
         for _ in 0..TRIES {
             let (state, version) = self.slots.state(host).map_err(not_shared)?;
+            // After the state was read: whoever takes the lease from now on writes after this, or this is not written.
+            if !self.holds(host).map_err(not_shared)? {
+                return Ok(None);
+            }
             let mut state = state.unwrap_or_default();
             let again = state.wrong.is_some();
             let same = state.content.as_ref().filter(|known| known.bytes == content.bytes);
@@ -124,7 +135,8 @@ impl Fetcher {
                 (None, Some(known)) => !known.second,
                 (None, None) => false,
             };
-            if same.is_none() {
+            let is_new = same.is_none();
+            if is_new {
                 let (_, version) = self.slots.content(host, second).map_err(not_shared)?;
                 if !self.slots.set_content(host, second, body, version).map_err(not_shared)? {
                     continue;
@@ -134,18 +146,30 @@ impl Fetcher {
             self.succeed(&mut state, now, max_age);
             if self.slots.set_state(host, state.clone(), version).map_err(not_shared)? {
                 self.state = state;
-                return Ok(again);
+                self.good = Some(now);
+                if is_new {
+                    self.slots.set_last(host, now, body);
+                }
+                return Ok(Some(again));
             }
         }
         Err(Failure::new(Kind::NotShared, "other workers wrote at the same time"))
     }
 
-    /// Notes that the content is still what the server has, and says whether the last attempt went wrong.
-    fn confirm(&mut self, host: &mut dyn Host, now: u64, max_age: Option<u64>) -> Result<bool, Failure> {
+    /// Notes that the content is still what the server has. The result is that of [`Fetcher::share`].
+    fn confirm(
+        &mut self,
+        host: &mut dyn Host,
+        now: u64,
+        max_age: Option<u64>,
+    ) -> Result<Option<bool>, Failure> {
         for _ in 0..TRIES {
             let (state, version) = self.slots.state(host).map_err(not_shared)?;
+            if !self.holds(host).map_err(not_shared)? {
+                return Ok(None);
+            }
             let known = state.filter(|state| {
-                state.content.as_ref().is_some_and(|content| self.given == Some(content.bytes))
+                state.content.as_ref().is_some_and(|content| self.taken == Some(content.bytes))
             });
             let Some(mut state) = known else {
                 let detail = "nothing has changed, but what was fetched before is not known any more";
@@ -155,7 +179,8 @@ impl Fetcher {
             self.succeed(&mut state, now, max_age);
             if self.slots.set_state(host, state.clone(), version).map_err(not_shared)? {
                 self.state = state;
-                return Ok(again);
+                self.good = Some(now);
+                return Ok(Some(again));
             }
         }
         Err(Failure::new(Kind::NotShared, "other workers wrote at the same time"))
@@ -179,7 +204,7 @@ impl Fetcher {
     }
 
     /// Notes what went wrong, and lets others ask.
-    pub(super) fn fail(&mut self, host: &mut dyn Host, now: u64, failure: Failure) -> Outcome {
+    pub(super) fn fail(&mut self, host: &mut dyn Host, now: u64, failure: Failure, alone: bool) -> Outcome {
         let mut news = true;
         let dice = self.dice();
         for _ in 0..TRIES {
@@ -198,7 +223,7 @@ impl Fetcher {
             }
         }
         self.release(host);
-        Outcome::Failed { failure, news }
+        Outcome::Failed { failure, news, alone }
     }
 }
 

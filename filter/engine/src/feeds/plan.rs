@@ -110,6 +110,8 @@ pub struct Source {
     pub timeout: u64,
     /// The largest answer.
     pub max_bytes: usize,
+    /// What its readers accept, in words that are the same for all who accept the same.
+    pub accepted: String,
 }
 
 /// What can be asked for.
@@ -205,6 +207,7 @@ impl Source {
             pace: Pace { refresh, min_refresh },
             timeout: number("timeout_ms", plan.timeout_ms, 100, 30_000)?,
             max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
+            accepted: String::new(),
         })
     }
 
@@ -214,9 +217,22 @@ impl Source {
         if self.discovery.is_some() { self.timeout.saturating_mul(2) } else { self.timeout }
     }
 
-    /// Tells feeds apart by what they fetch, however often.
+    /// The same for readers who accept only this.
+    #[must_use]
+    pub fn accepting(self, accepted: String) -> Self {
+        Self { accepted, ..self }
+    }
+
+    /// Tells feeds apart by what they fetch and what of it can be read, however often.
     #[must_use]
     pub fn id(&self) -> [u8; 32] {
+        let accepted = sha256(format!("{} bytes\n{}", self.max_bytes, self.accepted).as_bytes());
+        sha256(&[self.place_id(), accepted].concat())
+    }
+
+    /// Tells places apart, and what is fetched there.
+    #[must_use]
+    pub fn place_id(&self) -> [u8; 32] {
         let kind = match self.kind {
             ContentKind::Keys => "keys",
             ContentKind::Revocations => "revocations",
@@ -412,9 +428,11 @@ mod tests {
         let mut all = vec![id(&one), id(&discovery("https://a.example/", &[]))];
         all.push(id(&discovery("https://a.example", &[("https://b.example", "b")])));
         all.push(id(&FeedPlan { kind: ContentKind::Revocations, ..one }));
+        all.push(id(&FeedPlan { max_bytes: 1, ..discovery("https://a.example", &[]) }));
+        all.push(Source::load(&often, "f").unwrap().accepting("ES256".into()).id());
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 4);
+        assert_eq!(all.len(), 6);
     }
 
     #[test]

@@ -65,15 +65,20 @@ pub struct Slots {
     lease: String,
     state: String,
     content: [String; 2],
+    last: String,
 }
 
 impl Slots {
-    /// The slots for an [id](super::Source::id).
+    /// The slots for an [id](super::Source::id) and the [id of its place](super::Source::place_id).
     #[must_use]
-    pub fn new(id: &[u8; 32]) -> Self {
-        let id: String = hex(id).chars().take(32).collect();
-        let slot = |name: &str| format!("{PREFIX}.{id}.{name}");
-        Self { lease: slot("lease"), state: slot("state"), content: [slot("content.0"), slot("content.1")] }
+    pub fn new(id: &[u8; 32], place: &[u8; 32]) -> Self {
+        let name = |id: &[u8; 32], name: &str| {
+            let id: String = hex(id).chars().take(32).collect();
+            format!("{PREFIX}.{id}.{name}")
+        };
+        let slot = |what: &str| name(id, what);
+        let content = [slot("content.0"), slot("content.1")];
+        Self { lease: slot("lease"), state: slot("state"), content, last: name(place, "last") }
     }
 
     /// Who asks just now.
@@ -146,6 +151,32 @@ impl Slots {
         stored(host.store(self.slot(second), bytes, over))
     }
 
+    /// What was fetched last at this place under any policy, and when, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// When the proxy does not give it.
+    pub fn last(&self, host: &mut dyn Host) -> Result<Option<(u64, Vec<u8>)>, Broken> {
+        let mut bytes = Vec::new();
+        match host.load(&self.last, &mut bytes) {
+            Loaded::Present(_) => {
+                let last = bytes.split_first_chunk();
+                Ok(last.map(|(time, content)| (u64::from_be_bytes(*time), content.to_owned())))
+            }
+            Loaded::Absent => Ok(None),
+            Loaded::Failed => Err(Broken),
+        }
+    }
+
+    /// Notes what was fetched last at this place, in one write. If it fails there is only less for a new policy to begin with.
+    pub fn set_last(&self, host: &mut dyn Host, time: u64, content: &[u8]) {
+        let version = match host.load(&self.last, &mut Vec::new()) {
+            Loaded::Present(version) => Some(version),
+            Loaded::Absent => None,
+            Loaded::Failed => return,
+        };
+        host.store(&self.last, &[&time.to_be_bytes(), content].concat(), version);
+    }
+
     fn slot(&self, second: bool) -> &str {
         let [one, two] = &self.content;
         if second { two } else { one }
@@ -160,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_only_over_what_was_read() {
-        let (mut host, slots) = (TestHost::default(), Slots::new(&[1; 32]));
+        let (mut host, slots) = (TestHost::default(), Slots::new(&[1; 32], &[2; 32]));
         let state = |attempts| State { attempts, wrong: Some("x".into()), ..State::default() };
         assert_eq!(slots.state(&mut host), Ok((None, None)));
         assert_eq!(slots.set_state(&mut host, state(1), None), Ok(true));
@@ -177,27 +208,31 @@ mod tests {
     }
 
     #[test]
-    fn a_feed_has_four_keys_and_never_another() {
-        let (mut host, slots) = (TestHost::default(), Slots::new(&[1; 32]));
+    fn a_feed_has_five_keys_and_never_another() {
+        let (mut host, slots) = (TestHost::default(), Slots::new(&[1; 32], &[2; 32]));
         for round in 0..5 {
             let (_, version) = slots.state(&mut host).unwrap();
             slots.set_state(&mut host, State { attempts: round, ..State::default() }, version).unwrap();
             let (_, version) = slots.lease(&mut host).unwrap();
             slots.set_lease(&mut host, &Lease::new(round, 1), version).unwrap();
+            slots.set_last(&mut host, round, b"x");
             for second in [false, true] {
                 let (_, version) = slots.content(&mut host, second).unwrap();
                 slots.set_content(&mut host, second, b"x", version).unwrap();
             }
         }
-        assert_eq!(host.slots.lock().unwrap().len(), 4);
+        assert_eq!(host.slots.lock().unwrap().len(), 5);
+        assert_eq!(slots.last(&mut host), Ok(Some((4, b"x".to_vec()))));
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_a_record_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let (mut host, slots) = (TestHost::default(), Slots::new(&[1; 32]));
+            let (mut host, slots) = (TestHost::default(), Slots::new(&[1; 32], &[2; 32]));
             host.store(&slots.state, &bytes, None);
             host.store(&slots.lease, &bytes, None);
+            host.store(&slots.last, &bytes, None);
+            prop_assert_eq!(slots.last(&mut host).unwrap().is_some(), bytes.len() >= 8);
             prop_assert!(slots.state(&mut host).is_ok_and(|(_, version)| version.is_some()));
             prop_assert!(slots.lease(&mut host).is_ok());
         }

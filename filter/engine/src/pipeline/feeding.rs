@@ -1,19 +1,21 @@
 //! What a policy misses and fetches: how content gets into the rooms, and when a request may wait for it.
 
-use super::{Engine, Exchange};
+use super::{Duty, Engine, Exchange};
 use crate::authentication::Authenticator;
-use crate::feeds::{Arrived, Fetcher, Look, Outcome, Request, Standing};
+use crate::feeds::{self, Arrived, Fetcher, Look, Outcome, Standing};
 use crate::host::{Host, Now};
+use crate::intake::request::Request;
+use crate::plan::RoutePlan;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
+use crate::trace::Trace;
+use crate::validation::body::BodyDuty;
 
 /// Something that a credential needs and that has to be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Missing {
     /// The feed that may have it.
     pub feed: usize,
-    /// Whether the feed has given nothing at all so far. Otherwise only something is missing that may be new.
-    pub all: bool,
 }
 
 /// A request waits for content. Its head is to be judged again when an attempt has ended, and at the latest when `patience` is
@@ -26,6 +28,17 @@ pub struct Wait {
     pub attempts: u64,
     /// The longest that it makes sense to wait, in milliseconds.
     pub patience: u64,
+}
+
+/// What is done with a body that comes while its head waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meanwhile {
+    /// It is kept whole: it will be read.
+    Keep,
+    /// It is held up, and will pass as it comes: nobody will read it.
+    Pass,
+    /// Whoever sent it, it is refused.
+    Refuse(Box<Refusal>),
 }
 
 /// Why a request cannot wait.
@@ -94,7 +107,7 @@ impl Engine {
     }
 
     /// What to ask for a feed, if it is time and no other worker asks.
-    pub fn poll(&mut self, feed: usize, host: &mut dyn Host, now: Now) -> Option<Request> {
+    pub fn poll(&mut self, feed: usize, host: &mut dyn Host, now: Now) -> Option<feeds::Request> {
         self.feeds.get_mut(feed)?.poll(host, millis(now))
     }
 
@@ -134,6 +147,39 @@ impl Engine {
     }
 }
 
+/// Bodies of requests that wait. Nobody knows yet who sends them, so nothing is kept that could not be let through.
+impl Engine {
+    /// What a route will do about a body.
+    pub(super) fn expect(
+        &self,
+        route: &RoutePlan,
+        request: &Request<'_>,
+        end_of_stream: bool,
+    ) -> Result<BodyDuty, Refusal> {
+        let headers = request.headers();
+        self.validator.head(route.body, route.inspection, headers, end_of_stream, &mut Trace::off())
+    }
+
+    /// Looks at how much of a body has come while its head waits. `size` is what has come so far in all for a body that is
+    /// [kept](Meanwhile::Keep), and otherwise what came just now.
+    pub fn body_meanwhile(&self, exchange: &mut Exchange, size: u64) -> Meanwhile {
+        let Duty::Awaited(duty, counted) = &mut exchange.duty else {
+            let detail = "a body came for a request that does not wait";
+            return Meanwhile::Refuse(Box::new(Refusal::new(Reason::BodyMalformed, detail)));
+        };
+        let passes = matches!(duty, BodyDuty::Count { .. });
+        *counted = if passes { counted.saturating_add(size) } else { size };
+        match self.validator.size(duty, *counted, false) {
+            Ok(()) if passes => Meanwhile::Pass,
+            Ok(()) => Meanwhile::Keep,
+            Err(refusal) => {
+                exchange.duty = Duty::Refused;
+                Meanwhile::Refuse(Box::new(refusal))
+            }
+        }
+    }
+}
+
 /// Asks who it is; if that needs something that another worker may have fetched meanwhile, once more with it.
 pub(super) fn with_content<T>(
     feeds: &mut [Fetcher],
@@ -164,8 +210,8 @@ pub(super) fn with_content<T>(
 
 /// What becomes of a request that misses something, with the refusal that it gets if nothing comes.
 fn miss(fetcher: &mut Fetcher, missing: Missing, refusal: Refusal, haste: Option<Haste>, now: Now) -> Halt {
-    let standing = fetcher.standing(missing.all, millis(now));
-    if standing == Standing::Soon && !missing.all {
+    let standing = fetcher.standing(millis(now));
+    if standing == Standing::Soon {
         fetcher.want();
     }
     let seconds = match (standing, haste) {
@@ -183,8 +229,18 @@ fn miss(fetcher: &mut Fetcher, missing: Missing, refusal: Refusal, haste: Option
         (Standing::Soon, Some(Haste::Never | Haste::Over)) => 1,
         (Standing::Later(seconds), _) => seconds,
     };
-    // A token with an unknown key is refused for good; without any keys nothing is known about the token.
-    if missing.all { refusal.with_header("retry-after", seconds.to_string()).into() } else { refusal.into() }
+    let refusal = if refusal.reason == Reason::KeysUnavailable {
+        refusal
+    } else if standing == Standing::Soon || fetcher.state().troubles > 0 {
+        // The key may be one that would be here if the last attempt had been good, or the next one were over. Nothing was found
+        // out about the token: no challenge, or clients would throw away a good one.
+        let detail = format!("{}; whether there are newer keys could not be asked", refusal.detail);
+        Refusal::new(Reason::KeysUnavailable, detail)
+    } else {
+        // The issuer was asked, and its answer does not help: the token is refused for good.
+        return refusal.into();
+    };
+    refusal.with_header("retry-after", seconds.to_string()).into()
 }
 
 #[cfg(test)]

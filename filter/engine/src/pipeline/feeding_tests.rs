@@ -28,8 +28,13 @@ fn jwks(numbers: &[u8]) -> String {
 }
 
 fn token(number: u8) -> String {
+    signed(number, Some(&format!("k{number}")))
+}
+
+/// A token that names this key, signed by that one.
+fn signed(number: u8, kid: Option<&str>) -> String {
     let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
-    let header = json!({"alg": "EdDSA", "kid": format!("k{number}")});
+    let header = kid.map_or(json!({"alg": "EdDSA"}), |kid| json!({"alg": "EdDSA", "kid": kid}));
     let claims = json!({"iss": ISSUER, "sub": "alice", "exp": NOW.secs() + 7_200});
     let input = format!("{}.{}", part(&header), part(&claims));
     let secret = ed25519_compact::SecretKey::from_slice(&key(number).to_bytes()).unwrap();
@@ -138,7 +143,7 @@ fn without_keys_nothing_is_said_about_a_token() {
     assert!(worker.asks());
     let failed = worker.answer("503", "");
     assert!(
-        matches!(failed, Outcome::Failed { failure, news: true } if failure.kind.code() == "server-error")
+        matches!(failed, Outcome::Failed { failure, news: true, .. } if failure.kind.code() == "server-error")
     );
     let (code, again, challenge) = refused(worker.judge(&token(1)));
     assert_eq!((code, again.as_deref(), challenge), ("keys-unavailable", Some("1"), false));
@@ -180,10 +185,16 @@ fn a_new_key_is_fetched_at_once_and_an_old_one_is_gone_at_once() {
     worker.host.peer = "192.0.2.4".parse().ok();
     assert_eq!(refused(worker.send(&token(1))), ("token-invalid", None, true));
     assert!(!worker.asks() && !other.asks());
-    // Later it is asked, and refused when it has waited.
+    // Later it is asked: nothing is said about the token before there is an answer, and it is refused when that does not help.
     worker.wait(11_000);
     worker.host.peer = "192.0.2.5".parse().ok();
     wait(worker.send(&token(1)));
+    worker.exchange.hurry(Haste::Over);
+    assert_eq!(refused(worker.judge(&token(1))), ("keys-unavailable", Some("1".into()), false));
+    worker.host.peer = "192.0.2.6".parse().ok();
+    wait(worker.send(&token(1)));
+    assert!(worker.asks());
+    assert_eq!(worker.answer("200", &jwks(&[2])), Outcome::Unchanged { again: false });
     worker.exchange.hurry(Haste::Over);
     assert_eq!(refused(worker.judge(&token(1))), ("token-invalid", None, true));
 }
@@ -196,7 +207,8 @@ fn a_malformed_set_changes_nothing() {
     worker.wait(600_000);
     for body in [
         "{}",
-        r#"{"keys":[]}"#,
+        r#"{"keys":{}}"#,
+        r#"{"keys":[{}]}"#,
         &jwks(&[3]).replace("\"x\":\"", "\"x\":\"A"),
         &jwks(&[3]).replace("\"x\"", "\"d\""),
     ] {
@@ -212,7 +224,7 @@ fn a_malformed_set_changes_nothing() {
 }
 
 #[test]
-fn a_set_is_taken_by_all_who_read_it_or_by_nobody() {
+fn a_set_without_a_key_for_one_of_its_readers_leaves_only_that_one_without() {
     let mut plan = remote();
     let mut other = plan["authentication"]["jwt"][0].clone();
     other["name"] = json!("other");
@@ -223,11 +235,163 @@ fn a_set_is_taken_by_all_who_read_it_or_by_nobody() {
     let mut worker = Worker::new(&TestHost::with_peer("192.0.2.1"));
     worker.engine = load(&plan).unwrap();
     assert!(worker.asks());
-    let failed = worker.answer("200", &jwks(&[1]));
-    assert!(
-        matches!(failed, Outcome::Failed { failure, .. } if failure.detail.contains("no key can verify a token"))
-    );
+    // What is malformed is taken by nobody.
+    let failed = worker.answer("200", &jwks(&[1]).replace("\"x\"", "\"d\""));
+    assert!(matches!(failed, Outcome::Failed { failure, .. } if failure.kind.code() == "malformed"));
     assert_eq!(refused(worker.send(&token(1))).0, "keys-unavailable");
+    worker.wait(60_000);
+    assert!(worker.asks());
+    assert_eq!(worker.answer("200", &jwks(&[1])), Outcome::Changed { again: true });
+    let lack = worker.engine.feeds()[0].lack().map(ToString::to_string).unwrap_or_default();
+    assert!(lack.starts_with("no-usable-key: no key can verify a token (keys[0] "), "{lack}");
+    worker.host.peer = "192.0.2.2".parse().ok();
+    assert_eq!(worker.send(&token(1)), Step::Continue);
+}
+
+#[test]
+fn an_issuer_that_withdraws_its_last_key_is_believed() {
+    let host = TestHost::with_peer("192.0.2.1");
+    let [mut worker, mut other] = [Worker::new(&host), Worker::new(&host)];
+    assert!(worker.asks());
+    worker.answer("200", &jwks(&[1]));
+    assert_eq!(worker.send(&token(1)), Step::Continue);
+    for (number, set) in
+        (2..).zip([r#"{"keys":[]}"#, r#"{"keys":[{"kty":"OKP","crv":"X25519","x":"AAAA","use":"enc"}]}"#])
+    {
+        for (third, one) in [&mut worker, &mut other].into_iter().enumerate() {
+            one.wait(600_000);
+            one.host.peer = Some([192, 0, u8::try_from(third).unwrap(), number].into());
+        }
+        assert!(worker.asks(), "{set}");
+        assert_eq!(worker.answer("200", set), Outcome::Changed { again: false }, "{set}");
+        assert_eq!(refused(worker.send(&token(1))), ("keys-unavailable", Some("30".into()), false), "{set}");
+        assert_eq!(refused(other.send(&token(1))).0, "keys-unavailable", "{set}");
+        assert!(worker.engine.feeds()[0].lack().is_some());
+    }
+    // The next token may ask again, long before it is time.
+    worker.wait(31_000);
+    worker.host.peer = "192.0.2.8".parse().ok();
+    wait(worker.send(&token(2)));
+    assert!(worker.asks());
+    worker.answer("200", &jwks(&[2]));
+    worker.host.peer = "192.0.2.9".parse().ok();
+    assert_eq!(worker.send(&token(2)), Step::Continue);
+    assert!(worker.engine.feeds()[0].lack().is_none());
+}
+
+#[test]
+fn a_signature_of_no_key_asks_for_newer_ones_where_the_token_names_none_that_is_there() {
+    let unnamed = |number| jwks(&[number]).replace(&format!(r#""kid":"k{number}","#), "");
+    for (name, set, token, asks) in [
+        ("no names at all", unnamed(1), signed(2, None), true),
+        ("a name, and a key without", unnamed(1), signed(2, Some("k2")), true),
+        ("no name, and a key with one", jwks(&[1]), signed(2, None), true),
+        ("the name of another key", jwks(&[1]), signed(2, Some("k1")), false),
+    ] {
+        let mut worker = Worker::new(&TestHost::with_peer("192.0.2.1"));
+        assert!(worker.asks());
+        worker.answer("200", &set);
+        worker.wait(31_000);
+        if !asks {
+            assert_eq!(refused(worker.send(&token)), ("token-invalid", None, true), "{name}");
+            assert!(!worker.asks(), "{name}");
+            continue;
+        }
+        wait(worker.send(&token));
+        assert!(worker.asks(), "{name}");
+        assert_eq!(worker.answer("200", &unnamed(2)), Outcome::Changed { again: false }, "{name}");
+        assert_eq!(worker.judge(&token), Step::Continue, "{name}");
+        // One that nobody has signed is refused for good, and makes nobody ask so soon.
+        worker.host.peer = "192.0.2.2".parse().ok();
+        assert_eq!(refused(worker.send(&signed(3, None))), ("token-invalid", None, true), "{name}");
+        assert!(!worker.asks(), "{name}");
+    }
+}
+
+#[test]
+fn in_an_outage_nothing_is_said_about_an_unknown_key_and_it_is_asked_for_now_and_then() {
+    let mut worker = Worker::new(&TestHost::with_peer("192.0.2.1"));
+    assert!(worker.asks());
+    worker.answer("200", &jwks(&[1]));
+    for _ in 0..6 {
+        worker.wait(600_000);
+        assert!(worker.asks());
+        worker.answer("503", "");
+    }
+    let visit = |worker: &mut Worker, number: u8| worker.host.peer = Some([192, 0, 2, number].into());
+    visit(&mut worker, 2);
+    assert_eq!(refused(worker.send(&token(2))), ("keys-unavailable", Some("30".into()), false));
+    visit(&mut worker, 3);
+    assert_eq!(worker.send(&token(1)), Step::Continue, "who is known is known");
+    // Half a minute later somebody may ask, though the next attempt is planned in minutes.
+    worker.wait(30_000);
+    assert!(!worker.asks());
+    visit(&mut worker, 4);
+    wait(worker.send(&token(2)));
+    assert!(worker.asks());
+    worker.answer("200", &jwks(&[2]));
+    assert_eq!(worker.judge(&token(2)), Step::Continue);
+}
+
+#[test]
+fn a_body_whose_head_waits_is_refused_as_soon_as_it_is_too_large() {
+    let mut plan = remote();
+    let mut route = plan["routes"][1].clone();
+    for (member, value) in [
+        ("id", json!("post")),
+        ("path", json!("/post")),
+        ("methods", json!(["POST"])),
+        ("limits", json!([])),
+        ("body", json!(1)),
+    ] {
+        route[member] = value;
+    }
+    plan["routes"].as_array_mut().unwrap().push(route);
+    let mut worker = Worker::with(&plan, &TestHost::with_peer("192.0.2.1"));
+    let authorization = format!("Bearer {}", token(1));
+    let send = |worker: &mut Worker, path: &str, kind: &str, length: &str| {
+        let mut pairs: Vec<(&[u8], &[u8])> = vec![
+            (b":method", if path == "/post" { b"POST" } else { b"GET" }),
+            (b":path", path.as_bytes()),
+            (b":authority", b"h"),
+            (b"authorization", authorization.as_bytes()),
+            (b"content-type", kind.as_bytes()),
+        ];
+        pairs.extend((!length.is_empty()).then_some((b"content-length" as &[u8], length.as_bytes())));
+        worker.exchange = Exchange::default();
+        let Worker { engine, host, exchange, now } = worker;
+        engine.request_head(exchange, &pairs, false, *now, host, &mut Trace::off())
+    };
+    let meanwhile = |worker: &mut Worker, size| match worker.engine.body_meanwhile(&mut worker.exchange, size)
+    {
+        Meanwhile::Keep => "keep",
+        Meanwhile::Pass => "pass",
+        Meanwhile::Refuse(refusal) => refusal.reason.code(),
+    };
+    // By what it announces, and by what comes: in all for what is kept, piece by piece for what passes.
+    wait(send(&mut worker, "/post", "application/json", "30"));
+    assert_eq!(refused(send(&mut worker, "/post", "application/json", "31")).0, "body-too-large");
+    wait(send(&mut worker, "/post", "application/json", ""));
+    assert_eq!([29, 30, 31].map(|size| meanwhile(&mut worker, size)), ["keep", "keep", "body-too-large"]);
+    wait(send(&mut worker, "/post", "image/png", ""));
+    assert_eq!([15, 15, 1].map(|size| meanwhile(&mut worker, size)), ["pass", "pass", "body-too-large"]);
+    assert_eq!(meanwhile(&mut worker, 1), "body-malformed", "it was refused");
+    // A route that takes no body.
+    wait(send(&mut worker, "/few", "image/png", ""));
+    assert_eq!([0, 1].map(|size| meanwhile(&mut worker, size)), ["keep", "body-too-large"]);
+}
+
+#[test]
+fn the_same_keys_in_another_order_are_no_news() {
+    let mut worker = Worker::new(&TestHost::with_peer("192.0.2.1"));
+    assert!(worker.asks());
+    worker.answer("200", &jwks(&[1, 2]));
+    worker.wait(600_000);
+    assert!(worker.asks());
+    assert_eq!(worker.answer("200", &jwks(&[2, 1])), Outcome::Unchanged { again: false });
+    worker.wait(600_000);
+    assert!(worker.asks());
+    assert_eq!(worker.answer("200", &jwks(&[2])), Outcome::Changed { again: false });
 }
 
 #[test]

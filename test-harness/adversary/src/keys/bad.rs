@@ -1,11 +1,11 @@
 //! What a server of keys can get wrong.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bartizan_host::clusters::Answer;
 use bartizan_host::{LogLevel, Module};
 
 use super::Tally;
-use super::server::{Idp, MINUTE, SECOND, all, jwks, start};
+use super::server::{Idp, MINUTE, SECOND, all, in_the_end, jwks, log, start};
 
 fn json(body: impl Into<Vec<u8>>) -> Answer {
     Answer::status(200).header("content-type", "application/json").body(body)
@@ -19,7 +19,7 @@ pub(super) fn run(module: &Module, tally: &mut Tally) -> Result<()> {
     for (answer, kind) in [
         (json("{"), "malformed"),
         (json("{}"), "malformed"),
-        (json("{\"keys\":[]}"), "malformed"),
+        (json("{\"keys\":{}}"), "malformed"),
         (json(private), "malformed"),
         (json(twice), "malformed"),
         (json(format!("{good}{good}")), "malformed"),
@@ -61,8 +61,37 @@ pub(super) fn run(module: &Module, tally: &mut Tally) -> Result<()> {
             "{kind} is told so: {told:?}"
         );
         all(&proxy, &idp, 0, 200)?;
-        all(&proxy, &idp, 1, 401)?;
+        // Nothing is known about a key that the server could have by now.
+        in_the_end(&proxy, &idp, 1, 503).with_context(|| kind)?;
         tally.refused += 1;
+    }
+    Ok(())
+}
+
+/// A set without a key is how an issuer withdraws its last one.
+pub(super) fn withdraws(module: &Module, tally: &mut Tally) -> Result<()> {
+    for set in
+        ["{\"keys\":[]}", "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"AAAA\",\"use\":\"enc\"}]}"]
+    {
+        let idp = Idp::new(&[0]);
+        let proxy = start(module, &idp, 10)?;
+        proxy.advance(SECOND);
+        all(&proxy, &idp, 0, 200)?;
+        idp.answer(json(set));
+        proxy.advance(10 * MINUTE + SECOND);
+        in_the_end(&proxy, &idp, 0, 503).with_context(|| set)?;
+        let counted = proxy.metrics().counter("bartizan.keys.refused.no-usable-key").unwrap_or(0);
+        ensure!(counted > 0, "{set}: it is not counted");
+        let missing = proxy.metrics().gauge("bartizan.keys.missing");
+        ensure!(missing == Some(1), "{set}: missing is {missing:?}");
+        ensure!(log(&proxy).contains("are withdrawn: no-usable-key"), "{set}: {}", log(&proxy));
+        // The next key is there with the first token that needs it.
+        idp.serve(&[1]);
+        proxy.advance(30 * SECOND);
+        in_the_end(&proxy, &idp, 1, 200).with_context(|| set)?;
+        in_the_end(&proxy, &idp, 0, 401).with_context(|| set)?;
+        ensure!(proxy.metrics().gauge("bartizan.keys.missing") == Some(0), "{set}: still missing");
+        tally.changes += 2;
     }
     Ok(())
 }

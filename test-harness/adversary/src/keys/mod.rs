@@ -52,6 +52,7 @@ pub fn run(module: &Module) -> Result<Tally> {
     floods(module, &mut tally).context("tokens with made-up keys")?;
     discovers(module, &mut tally).context("discovery")?;
     bad::run(module, &mut tally).context("bad answers")?;
+    bad::withdraws(module, &mut tally).context("sets without a key")?;
     waiting::run(module, &mut tally).context("requests that wait")?;
     Ok(tally)
 }
@@ -119,15 +120,23 @@ fn outlives(module: &Module, tally: &mut Tally) -> Result<()> {
         });
         proxy.advance(MINUTE);
         all(&proxy, &idp, 0, 200).with_context(|| format!("minute {minute}"))?;
-        all(&proxy, &idp, 1, 401).with_context(|| format!("minute {minute}"))?;
     }
     tally.outage = idp.asked().saturating_sub(before);
     ensure!((5..=14).contains(&tally.outage), "{} attempts in an hour", tally.outage);
     let age = proxy.metrics().gauge("bartizan.keys.age_seconds").unwrap_or(0);
     ensure!((3_500..=3_700).contains(&age), "the keys are said to be {age} s old");
-    // The server comes back with other keys.
+    // Whoever comes with a key that nobody knows is told to come again, and makes all workers ask once in half a minute.
+    let before = idp.asked();
+    for round in 0..60 {
+        idp.answer(Answer::status(503));
+        all(&proxy, &idp, 1, 503).with_context(|| format!("round {round}"))?;
+        proxy.advance(10 * SECOND);
+    }
+    let asked = idp.asked().saturating_sub(before);
+    ensure!((15..=21).contains(&asked), "{asked} attempts in ten minutes");
+    // The server comes back with other keys: the first token with one brings it, however far ahead the next attempt is.
     idp.serve(&[1]);
-    proxy.advance(10 * MINUTE);
+    proxy.advance(30 * SECOND);
     all(&proxy, &idp, 1, 200)?;
     all(&proxy, &idp, 0, 401)?;
     ensure!(log(&proxy).contains("can be fetched again"), "{}", log(&proxy));
@@ -178,7 +187,7 @@ fn discovers(module: &Module, tally: &mut Tally) -> Result<()> {
         idp.serve(&[1]);
         proxy.advance(20 * MINUTE);
         all(&proxy, &idp, 0, 200).with_context(|| format!("{member}: {value}"))?;
-        all(&proxy, &idp, 1, 401).with_context(|| format!("{member}: {value}"))?;
+        all(&proxy, &idp, 1, 503).with_context(|| format!("{member}: {value}"))?;
         tally.refused += 1;
     }
     idp.say("jwks_uri", "https://issuer.test/moved");

@@ -127,6 +127,7 @@ impl Idp {
                  routes:\n\
                  \x20 - {{path: /, access: authenticated, methods: [GET]}}\n\
                  \x20 - {{path: /json, access: authenticated, methods: [POST], body: {{json: {{}}}}}}\n\
+                 \x20 - {{path: /upload, access: authenticated, methods: [POST], body: {{max_size: 10MiB, opaque: ['application/octet-stream']}}}}\n\
                  \x20 - {{path: /open, access: public}}\n"
             ),
             &[],
@@ -182,6 +183,36 @@ pub(super) fn all(proxy: &Proxy, idp: &Idp, key: u8, wanted: u16) -> Result<()> 
         if let Some(failure) = worker.failure() {
             bail!("trap in worker {number}: {failure}");
         }
+        ensure!(answer.outcome() == Outcome::Complete, "worker {number} leaves a request hanging");
+        ensure!(
+            answer.status() == wanted,
+            "worker {number} answers {} and not {wanted} to key {key}; the log: {}",
+            answer.status(),
+            log(proxy)
+        );
+        ensure!((answer.status() == 200) == answer.upstream().is_some(), "BREAK-IN: {}", answer.status());
+    }
+    Ok(())
+}
+
+/// The same after as long as a request may wait.
+pub(super) fn in_the_end(proxy: &Proxy, idp: &Idp, key: u8, wanted: u16) -> Result<()> {
+    let mut streams = Vec::new();
+    for number in 0..WORKERS {
+        let mut stream = proxy.worker(number).open();
+        stream.request_headers(&idp.request(proxy, key)?.into_iter().collect(), true);
+        streams.push(stream);
+    }
+    proxy.advance(6 * SECOND);
+    for (number, stream) in streams.iter_mut().enumerate() {
+        if let Some(failure) = proxy.worker(number).failure() {
+            bail!("trap in worker {number}: {failure}");
+        }
+        if stream.answer().upstream().is_some_and(|seen| seen.complete) {
+            let status = (b":status".to_vec(), b"200".to_vec());
+            stream.response_headers(&[status].into_iter().collect(), true);
+        }
+        let answer = stream.answer();
         ensure!(answer.outcome() == Outcome::Complete, "worker {number} leaves a request hanging");
         ensure!(
             answer.status() == wanted,

@@ -16,6 +16,7 @@ pub(super) fn run(module: &Module, tally: &mut Tally) -> Result<()> {
     fails(module).context("a server that fails")?;
     leaves(module, tally).context("clients that go away")?;
     bodies(module, tally).context("bodies")?;
+    uploads(module, tally).context("large bodies")?;
     swaps(module, tally).context("another bundle meanwhile")?;
     rests(module).context("headers that may not be held back")?;
     Ok(())
@@ -200,6 +201,56 @@ fn bodies(module: &Module, tally: &mut Tally) -> Result<()> {
                 ensure!(left == 0, "{label}: trailers went upstream");
             }
             None => ensure!(wanted != 200, "{label}"),
+        }
+        tally.waited += 1;
+        well(&proxy)?;
+    }
+    Ok(())
+}
+
+/// A body that nobody reads may be larger than the proxy buffers (1 MiB), and one that no route takes is refused at once.
+fn uploads(module: &Module, tally: &mut Tally) -> Result<()> {
+    const PIECE: usize = 64 * 1024;
+    for (path, kind, pieces, behind, wanted) in [
+        ("/upload", "application/octet-stream", 48, 0, 200),
+        ("/upload", "application/octet-stream", 48, 16, 200),
+        ("/upload", "application/octet-stream", 161, 0, 413),
+        ("/upload", "application/octet-stream", 10, 151, 413),
+        ("/json", "application/json", 17, 0, 413),
+        ("/", "text/plain", 1, 0, 413),
+    ] {
+        let label = format!("{path} with {pieces} and {behind} pieces");
+        let idp = Idp::new(&[0]);
+        idp.delay(SECOND);
+        let proxy = start(module, &idp, 10)?;
+        let mut stream = proxy.worker(0).open();
+        let mut headers = idp.request(&proxy, 0)?;
+        let method = if path == "/" { "GET" } else { "POST" };
+        for (name, value) in [(":method", method), (":path", path), ("content-type", kind)] {
+            set(&mut headers, name, value);
+        }
+        stream.request_headers(&headers.into_iter().collect(), false);
+        for number in 0..pieces {
+            stream.request_body(vec![b'x'; PIECE], behind == 0 && number + 1 == pieces);
+        }
+        ensure!(stream.answer().upstream().is_none(), "BREAK-IN: {label}");
+        if wanted == 413 && behind == 0 && pieces < 100 {
+            ensure!(stream.is_over(), "{label}: what no route takes is held");
+        }
+        proxy.advance(2 * SECOND);
+        for number in 0..behind {
+            stream.request_body(vec![b'x'; PIECE], number + 1 == behind);
+        }
+        proxy.advance(2 * SECOND);
+        let mut streams = [stream];
+        answer(&mut streams);
+        let [stream] = &streams;
+        let answer = stream.answer();
+        ensure!(answer.outcome() == Outcome::Complete, "{label}: {:?}", answer.outcome());
+        ensure!(answer.status() == wanted, "{label}: {}", answer.status());
+        if wanted == 200 {
+            let seen = answer.upstream().map_or(0, |seen| seen.body.len());
+            ensure!(seen == PIECE * (pieces + behind), "{label}: {seen} bytes went upstream");
         }
         tally.waited += 1;
         well(&proxy)?;

@@ -89,7 +89,7 @@ fn a_list_that_is_fetched_holds_for_who_was_let_through_before() {
         Some(Reason::KeysUnavailable),
         "nobody is let in before there is a list"
     );
-    assert_eq!(revocation.missed(), Some(Missing { feed: 3, all: true }));
+    assert_eq!(revocation.missed(), Some(Missing { feed: 3 }));
     assert_eq!(revocation.missed(), None);
     let mut come = |text: &str| -> Result<bool, String> {
         let newer = revocation.read(3, text.as_bytes())?;

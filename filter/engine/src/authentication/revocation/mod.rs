@@ -98,7 +98,7 @@ impl Revocation {
             None => None,
             Some((_, polled)) if polled.list().is_some() => polled.list(),
             Some((feed, _)) => {
-                self.missed.set(Some(Missing { feed: *feed, all: true }));
+                self.missed.set(Some(Missing { feed: *feed }));
                 let detail = "the list of what is revoked could not be fetched so far".to_owned();
                 return Err(NotAdmitted { reason: Reason::KeysUnavailable, detail });
             }
