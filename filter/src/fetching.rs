@@ -60,15 +60,19 @@ fn told(what: &str, failure: &Failure) -> String {
 
 /// Says that other content is in force, and what of it is of no use; or that there is nothing in it to use.
 fn taken(engine: &Engine, feed: usize) {
-    match engine.feeds().get(feed).and_then(Fetcher::lack) {
-        None => log(Level::Info, engine, feed, "are in use"),
-        Some(lack) => log(Level::Error, engine, feed, &told("are withdrawn", lack)),
+    if let Some(lack) = engine.feeds().get(feed).and_then(Fetcher::lack) {
+        log(Level::Error, engine, feed, &told("are withdrawn", lack));
+        return;
     }
     let left_out = engine.left_out(feed);
-    if left_out > 0 {
-        let problem = "revoke nothing and are left out: they name an issuer that the policy does not have, or go by `jti`, `sid` or \
-            a time of issue where a method takes no tokens; name whom to refuse under `subjects`";
-        log(Level::Error, engine, feed, &format!("have {left_out} entries that {problem}"));
+    if left_out == 0 {
+        log(Level::Info, engine, feed, "are in use");
+    } else {
+        let what = format!(
+            "are in use without {left_out} of their entries: an entry revokes nothing if it names an issuer that the policy does not \
+             have, or goes by `jti`, `sid` or a time of issue where a method takes no tokens; name whom to refuse under `subjects`"
+        );
+        log(Level::Error, engine, feed, &what);
     }
 }
 
