@@ -194,17 +194,22 @@ pub(super) fn with_content<T>(
         Err(refusal) => refusal,
     };
     let Some(mut missing) = authenticator.missed() else { return Err(refusal.into()) };
-    let Some(fetcher) = feeds.get_mut(missing.feed) else { return Err(refusal.into()) };
-    if fetcher.look_quietly(host, &mut |content| authenticator.take(missing.feed, content)) {
+    // Once for each kind of content that a policy may need: who has the keys now may miss the list of what was revoked.
+    for _ in 0..feeds.len() {
+        let Some(fetcher) = feeds.get_mut(missing.feed) else { return Err(refusal.into()) };
+        if !fetcher.look_quietly(host, &mut |content| authenticator.take(missing.feed, content)) {
+            break;
+        }
         refusal = match ask(authenticator, host) {
             Ok(known) => return Ok(known),
             Err(refusal) => refusal,
         };
         missing = match authenticator.missed() {
-            Some(again) if again.feed == missing.feed => again,
-            _ => return Err(refusal.into()),
+            Some(again) => again,
+            None => return Err(refusal.into()),
         };
     }
+    let Some(fetcher) = feeds.get_mut(missing.feed) else { return Err(refusal.into()) };
     Err(miss(fetcher, missing, refusal, haste, now))
 }
 

@@ -455,3 +455,26 @@ fn a_token_that_is_revoked_is_refused_on_every_worker_whoever_remembers_it() {
         }
     }
 }
+
+#[test]
+fn who_finds_the_keys_and_misses_the_list_waits_for_the_list() {
+    let mut plan = remote();
+    let authentication = &mut plan["authentication"];
+    let mut list = authentication["feeds"][0].clone();
+    (list["kind"], list["from"]["place"]["path"]) = (json!("revocations"), json!("/revoked"));
+    authentication["feeds"].as_array_mut().unwrap().push(list);
+    let nothing = crate::authentication::revocation::plan::ListPlan::default();
+    authentication["revoked"] = json!({"at": "bundle.yaml:1", "require": [], "list": nothing, "feed": 1});
+    let host = TestHost::with_peer("192.0.2.1");
+    let mut workers = [Worker::with(&plan, &host), Worker::with(&plan, &host)];
+    assert!(workers[0].asks());
+    assert_eq!(workers[0].answer("200", &jwks(&[1])), Outcome::Changed { again: false });
+    // The other worker takes the keys over for this very request.
+    assert_eq!(wait(workers[1].send(&token(1))).feed, 1);
+    workers[1].exchange.hurry(Haste::Over);
+    assert_eq!(refused(workers[1].judge(&token(1))), ("keys-unavailable", Some("1".into()), false));
+    let mut last = Worker::with(&plan, &host);
+    last.exchange.hurry(Haste::Over);
+    last.host.peer = "192.0.2.2".parse().ok();
+    assert_eq!(refused(last.judge(&token(1))), ("keys-unavailable", Some("1".into()), false));
+}
