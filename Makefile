@@ -67,7 +67,7 @@ test-native: wasm host-modules ## the tests that need no Envoy; the cases native
 parity: wasm ## every behaviour case natively, simulated and in a real Envoy, and whether all three agree
 	@$(e2e) parity $(ARGS)
 
-e2e: wasm host-modules ## every behaviour case, hostile input, floods and followed bundles in a real Envoy; races, faults and a million requests in the simulated one
+e2e: wasm host-modules ## every behaviour case, hostile input, floods, followed bundles and fetched keys in a real Envoy; races, faults and a million requests in the simulated one
 	@$(adversary) long
 	@$(e2e) all $(ARGS)
 	@ENVOY="$$($(tools)/envoy-path.sh)" $(cargo) test -q --test testing --test publishing -- --ignored

@@ -114,7 +114,7 @@ pub(crate) const fn target(protocol: Protocol) -> Target {
 }
 
 /// A case's request for the clients of this crate.
-fn request(wire: &Wire) -> Request {
+pub(crate) fn request(wire: &Wire) -> Request {
     let trailers: Lines = wire.trailers.clone();
     let body = match &wire.body {
         None if trailers.is_empty() => Body::None,

@@ -13,6 +13,7 @@ pub mod deploy;
 mod driven;
 pub mod envoy;
 pub mod hostile;
+pub mod keys;
 pub mod large;
 pub mod lifecycle;
 pub mod message;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use bartizan_e2e::client::Protocol;
 use bartizan_e2e::deploy::{Policy, Signatures, Stage};
 use bartizan_e2e::{
-    bundles, burst, cases, config, demo, hostile, large, lifecycle, parity, probe, run, trailers,
+    bundles, burst, cases, config, demo, hostile, keys, large, lifecycle, parity, probe, run, trailers,
 };
 
 /// Bartizan in a real Envoy.
@@ -26,6 +26,7 @@ Examples:
   bartizan-e2e hostile --count 1000000    a million mutated requests
   bartizan-e2e burst --connections 128    a flood
   bartizan-e2e bundles --only refusals    a table of bad bundles and bad bundle servers
+  bartizan-e2e keys --outage 300s         issuers that change their keys, misbehave, and are away for five minutes
 
 Exit status: 0 if all is as expected, 1 if not, 2 if the command line is wrong."
 )]
@@ -89,6 +90,15 @@ enum Command {
         /// Only scenes whose name contains this text: inline, refusals, first, restart, update, rotate, expiry, poll, follow, large, oci.
         #[arg(long)]
         only: Option<String>,
+    },
+    /// Let issuers change their keys, be away and misbehave, revoke tokens, and use what may be used once on every worker.
+    Keys {
+        /// Only scenes whose name contains this text: overlap, swap, nameless, withdrawn, outage, flood, bad, first, upload, polled, followed, once.
+        #[arg(long)]
+        only: Option<String>,
+        /// How long the issuer is away.
+        #[arg(long, default_value = "12s", value_parser = seconds)]
+        outage: Duration,
     },
     /// Send request trailers towards an upstream that speaks HTTP/2, which must see none.
     Trailers,
@@ -180,6 +190,7 @@ async fn execute(command: Command) -> Result<()> {
         Command::Large => large_bodies(&mut Stage::start(&[large::post()?]).await?).await,
         Command::Lifecycle => around_requests().await,
         Command::Bundles { only } => bundles::bundles(only.as_deref()).await,
+        Command::Keys { only, outage } => keys::keys(only.as_deref(), outage).await,
         Command::Trailers => late_headers().await,
         Command::Probe => probed().await,
         Command::Config { bundle } => {
@@ -192,6 +203,7 @@ async fn execute(command: Command) -> Result<()> {
             parity::parity(None).await?;
             around_requests().await?;
             bundles::bundles(None).await?;
+            keys::keys(None, keys::OUTAGE).await?;
             late_headers().await?;
             probed().await?;
             let mut posts = burst::posts()?;

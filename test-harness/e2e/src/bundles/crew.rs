@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use tokio::net::TcpStream;
 
 use super::make::MARK;
 use crate::client::{connect, h1};
@@ -29,35 +30,10 @@ impl Crew {
     /// Opens connections to a listener, whose statistics have this prefix, until each worker has one.
     pub(crate) async fn assemble(envoy: &Envoy, address: SocketAddr, prefix: &str) -> Result<Self> {
         let mut members = BTreeMap::new();
-        // Connections beyond the first of a worker stay open until all are there, so that their ports are not tried again.
-        let mut spare = Vec::new();
-        let mut before = accepted(envoy, prefix).await?;
-        ensure!(before.len() > 1, "envoy has {} workers for `{prefix}`, not several", before.len());
-        for _ in 0..TRIES {
-            let stream = connect(address, None).await?;
-            let started = Instant::now();
-            let worker = loop {
-                let now = accepted(envoy, prefix).await?;
-                let more = now.iter().find(|(name, count)| before.get(*name) != Some(*count));
-                if let Some((name, _)) = more {
-                    let name = name.clone();
-                    before = now;
-                    break name;
-                }
-                ensure!(started.elapsed() < PATIENCE, "no worker of `{prefix}` has accepted a connection");
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            };
-            match members.entry(worker) {
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    entry.insert(h1::Connection::new(stream));
-                }
-                std::collections::btree_map::Entry::Occupied(_) => spare.push(stream),
-            }
-            if members.len() == before.len() {
-                return Ok(Self { members });
-            }
+        for (worker, stream) in connections(envoy, address, prefix, 1).await? {
+            members.insert(worker, h1::Connection::new(stream));
         }
-        bail!("{TRIES} connections reached {} of the {} workers of `{prefix}`", members.len(), before.len())
+        Ok(Self { members })
     }
 
     /// How many workers there are.
@@ -77,6 +53,30 @@ impl Crew {
             let answer = tokio::time::timeout(ANSWER, connection.exchange(request)).await;
             let answer = answer.with_context(|| format!("{worker} does not answer"))?;
             answers.push(answer.with_context(|| format!("asking {worker}"))?);
+        }
+        Ok(answers)
+    }
+
+    /// What each worker answers to its own of these requests, which are sent together.
+    pub(crate) async fn ask_at_once(
+        &mut self,
+        request: impl Fn(usize) -> Result<Request>,
+    ) -> Result<Vec<Response>> {
+        let mut asking = Vec::new();
+        for (number, (worker, mut connection)) in std::mem::take(&mut self.members).into_iter().enumerate() {
+            let request = request(number)?;
+            asking.push(tokio::spawn(async move {
+                let answer = tokio::time::timeout(ANSWER, connection.exchange(&request)).await;
+                let answer = answer.with_context(|| format!("{worker} does not answer"))?;
+                let answer = answer.with_context(|| format!("asking {worker}"))?;
+                Ok::<_, anyhow::Error>((worker, connection, answer))
+            }));
+        }
+        let mut answers = Vec::new();
+        for task in asking {
+            let (worker, connection, answer) = task.await??;
+            self.members.insert(worker, connection);
+            answers.push(answer);
         }
         Ok(answers)
     }
@@ -111,6 +111,51 @@ impl Crew {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// Opens connections to a listener, whose statistics have this prefix, until each worker has so many; each with its worker.
+pub(crate) async fn connections(
+    envoy: &Envoy,
+    address: SocketAddr,
+    prefix: &str,
+    each: usize,
+) -> Result<Vec<(String, TcpStream)>> {
+    let mut found = Vec::new();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    // Connections beyond those of a worker stay open until all are there, so that their ports are not tried again.
+    let mut spare = Vec::new();
+    let mut before = accepted(envoy, prefix).await?;
+    ensure!(before.len() > 1, "envoy has {} workers for `{prefix}`, not several", before.len());
+    for _ in 0..TRIES.saturating_mul(each) {
+        let stream = connect(address, None).await?;
+        let started = Instant::now();
+        let worker = loop {
+            let now = accepted(envoy, prefix).await?;
+            let more = now.iter().find(|(name, count)| before.get(*name) != Some(*count));
+            if let Some((name, _)) = more {
+                let name = name.clone();
+                before = now;
+                break name;
+            }
+            ensure!(started.elapsed() < PATIENCE, "no worker of `{prefix}` has accepted a connection");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        };
+        let count = counts.entry(worker.clone()).or_default();
+        if *count < each {
+            *count += 1;
+            found.push((worker, stream));
+        } else {
+            spare.push(stream);
+        }
+        if found.len() == before.len().saturating_mul(each) {
+            return Ok(found);
+        }
+    }
+    let reached = counts.len();
+    bail!(
+        "of {TRIES} connections for each, {reached} of the {} workers of `{prefix}` have {each}",
+        before.len()
+    )
 }
 
 /// The policy that an answer shows.

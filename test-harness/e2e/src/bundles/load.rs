@@ -127,7 +127,8 @@ impl Load {
     }
 }
 
-enum Line {
+/// A connection over either protocol.
+pub(crate) enum Line {
     Http1(h1::Connection),
     Http2(h2::Connection),
 }
@@ -139,6 +140,17 @@ impl Line {
             Protocol::Http1 => Self::Http1(h1::Connection::new(stream)),
             Protocol::Http2 => Self::Http2(h2::Connection::new(stream).await?),
         })
+    }
+
+    /// Sends a request and reads its answer.
+    pub(crate) async fn exchange(&mut self, request: &Request) -> Result<Response> {
+        let exchange = async {
+            match self {
+                Self::Http1(line) => line.exchange(request).await,
+                Self::Http2(line) => line.exchange(request).await,
+            }
+        };
+        tokio::time::timeout(ANSWER, exchange).await.context("no answer")?
     }
 }
 
@@ -153,17 +165,9 @@ async fn client(
     while !done.load(Ordering::Relaxed) {
         let said = (tally.requests % 2 == 1).then(|| said.load(Ordering::Relaxed));
         let request = said.map_or_else(|| Request::new("GET", "/open"), saying);
-        let exchange = async {
-            match &mut line {
-                Line::Http1(line) => line.exchange(&request).await,
-                Line::Http2(line) => line.exchange(&request).await,
-            }
-        };
         let place = || format!("after {} requests over {protocol}", tally.requests);
         let began = Instant::now();
-        let response =
-            tokio::time::timeout(ANSWER, exchange).await.context("no answer").with_context(place)?;
-        let response = response.with_context(place)?;
+        let response = line.exchange(&request).await.with_context(place)?;
         let revision = judged_by(&response, said).with_context(place)?;
         // A connection stays with its worker, and a worker never goes back.
         ensure!(revision >= last, "{}: revision {revision} after {last}", place());

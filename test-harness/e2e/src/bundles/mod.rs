@@ -1,14 +1,14 @@
 //! Signed bundles in a real Envoy: in its configuration, and followed from servers good and bad.
 
-mod crew;
+pub(crate) mod crew;
 mod first;
 mod follow;
 mod inline;
 mod large;
 mod live;
-mod load;
-mod log;
-mod make;
+pub(crate) mod load;
+pub(crate) mod log;
+pub(crate) mod make;
 mod oci;
 mod poll;
 mod refusals;
@@ -16,8 +16,8 @@ mod registry;
 mod restart;
 mod rows;
 mod served;
-mod server;
-mod site;
+pub(crate) mod server;
+pub(crate) mod site;
 mod slow;
 mod update;
 

@@ -3,6 +3,7 @@
 //! It writes bytes to the connection by itself: a library would refuse to send half of this. Each answer has a connection
 //! of its own.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use bartizan_engine::envelope::key::{hex, sha256};
 use bartizan_publish::MEDIA_TYPE;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::registry;
@@ -26,8 +28,31 @@ pub(crate) enum Behaviour {
     Publish(Vec<u8>),
     /// Answers as a registry that has this manifest, under whatever name, and this blob.
     Registry { manifest: Vec<u8>, blob: Vec<u8> },
+    /// Answers with JSON by the path, and its ETag; with 304 to whom has it already, and with 404 elsewhere.
+    Documents(BTreeMap<String, Vec<u8>>),
     /// Sends bytes, and then this.
     Send(Vec<u8>, Then),
+    /// Does this, but not yet.
+    Later(Pause, Box<Behaviour>),
+}
+
+/// How long a server thinks.
+#[derive(Debug, Clone)]
+pub(crate) enum Pause {
+    /// So long.
+    For(Duration),
+    /// Until this is closed.
+    Until(Arc<Semaphore>),
+}
+
+impl Pause {
+    async fn pass(&self) {
+        match self {
+            Self::For(time) => tokio::time::sleep(*time).await,
+            // Nobody adds permits: this ends when it is closed for good, which lets everybody pass.
+            Self::Until(gate) => drop(gate.acquire().await),
+        }
+    }
 }
 
 /// What follows bytes that were sent.
@@ -185,20 +210,22 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> Result<()> {
     let Some(asked) = read(&mut stream).await? else { return Ok(()) };
     let etag = asked.header("if-none-match").map(str::to_owned);
     let of_manifest = asked.line.contains("/manifests/");
-    let behaviour = {
+    let path = asked.line.split_once(' ').map_or("", |(_, path)| path).to_owned();
+    let mut behaviour = {
         let mut shared = locked(shared);
         shared.asked.push(asked);
         shared.behaviour.clone()
     };
+    while let Behaviour::Later(pause, then) = behaviour {
+        pause.pass().await;
+        behaviour = *then;
+    }
     let (bytes, then) = match behaviour {
-        Behaviour::Publish(artifact) => {
-            let own = format!("\"{}\"", hex(&sha256(&artifact)));
-            let headers = [("content-type", MEDIA_TYPE), ("etag", &own), ("cache-control", "no-cache")];
-            if etag.as_deref() == Some(own.as_str()) {
-                (answer("304 Not Modified", &headers, b""), Then::Close)
-            } else {
-                (answer("200 OK", &headers, &artifact), Then::Close)
-            }
+        Behaviour::Publish(artifact) => (tagged(MEDIA_TYPE, &artifact, etag.as_deref()), Then::Close),
+        Behaviour::Documents(documents) => {
+            let found = documents.get(&path);
+            let told = found.map(|document| tagged("application/json", document, etag.as_deref()));
+            (told.unwrap_or_else(|| answer("404 Not Found", &[], b"")), Then::Close)
         }
         Behaviour::Registry { manifest, .. } if of_manifest => {
             (answer("200 OK", &[("content-type", registry::MANIFEST)], &manifest), Then::Close)
@@ -207,6 +234,7 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> Result<()> {
             (answer("200 OK", &[("content-type", "application/octet-stream")], &blob), Then::Close)
         }
         Behaviour::Send(bytes, then) => (bytes, then),
+        Behaviour::Later(..) => return Ok(()),
     };
     stream.write_all(&bytes).await?;
     match then {
@@ -229,6 +257,17 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> Result<()> {
     stream.shutdown().await?;
     gone(&mut stream).await;
     Ok(())
+}
+
+/// A document with its ETag, or that it has not changed.
+fn tagged(media_type: &str, document: &[u8], etag: Option<&str>) -> Vec<u8> {
+    let own = format!("\"{}\"", hex(&sha256(document)));
+    let headers = [("content-type", media_type), ("etag", &own)];
+    if etag == Some(own.as_str()) {
+        answer("304 Not Modified", &headers, b"")
+    } else {
+        answer("200 OK", &headers, document)
+    }
 }
 
 /// Waits until the other side has closed.
