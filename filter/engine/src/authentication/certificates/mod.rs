@@ -1,12 +1,12 @@
 //! Client certificates: TLS proved the key, a rule says whose it is.
 //!
-//! Where a certificate is told: by the connection, or by `x-forwarded-client-cert` of trusted proxies ([`xfcc`]). Of a
+//! Where a certificate is told: by the connection, or by `x-forwarded-client-cert` of trusted proxies (`xfcc`). Of a
 //! certificate on the connection Envoy says that it was *presented*, which proves that the client has its key, and
 //! no more: whether anybody verified who issued it, is a matter of the listener, and nothing in a request tells. So
 //! names in it count only where the deployment says that the listener verifies (`settings.peer_verified`). A pinned
 //! fingerprint counts anywhere: it needs no issuer.
 //!
-//! The certificate itself is read once ([`x509`]); then its digest, which is one call into the proxy, brings back what was
+//! The certificate itself is read once (`x509`); then its digest, which is one call into the proxy, brings back what was
 //! found out. Its dates are judged on every request: a connection may outlive the certificate it was opened with.
 
 mod accept;

@@ -2,7 +2,7 @@
 //!
 //! A signature is believed if the key that it names is known and counts now, it was made within the window, it covers
 //! what the policy wants, it is that of the key over this very request, and it was not used before
-//! ([`super::replay`]). What it says of the body is left to the validation room as a duty ([`BodyDigest`]): the
+//! (`replay`). What it says of the body is left to the validation room as a duty ([`BodyDigest`]): the
 //! body comes later.
 //!
 //! What is cheap comes first, and only what is good is remembered: nobody without a key fills the table.

@@ -12,7 +12,7 @@ pub struct SignedRequestsPlan {
     pub at: String,
     /// What is signed, and how it is sent.
     pub form: FormPlan,
-    /// The keys, at most [`super::MAX_KEYS`]. No two have one id.
+    /// The keys, at most `MAX_KEYS`. No two have one id.
     pub keys: Vec<KeyPlan>,
     /// How far back the time of signing may lie, in seconds.
     pub window_s: u64,
@@ -28,7 +28,7 @@ pub struct SignedRequestsPlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FormPlan {
-    /// The simple form: see [`super::simple`].
+    /// The simple form: see `simple`.
     Hmac {
         /// Lower-case names of the headers.
         headers: HmacHeaders,
