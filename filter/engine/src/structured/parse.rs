@@ -1,5 +1,7 @@
 //! Reading (RFC 9651, section 4.2). One pass, no recursion: nothing nests deeper than a list in a list.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -38,6 +40,7 @@ pub fn list(text: &[u8]) -> Result<Parsed<List>, Malformed> {
 pub fn dictionary(text: &[u8]) -> Result<Parsed<Dictionary>, Malformed> {
     whole(text, |reader| {
         let mut members = Dictionary::new();
+        let mut places = Places::default();
         while !reader.rest.is_empty() {
             let key = reader.key()?;
             let member = if reader.take(b'=') {
@@ -45,7 +48,7 @@ pub fn dictionary(text: &[u8]) -> Result<Parsed<Dictionary>, Malformed> {
             } else {
                 Member::Item(Item { value: Bare::Boolean(true), parameters: reader.parameters()? })
             };
-            reader.repeated |= put(&mut members, key, member);
+            reader.repeated |= put(&mut members, &mut places, key, member)?;
             reader.comma()?;
         }
         Ok(members)
@@ -63,16 +66,25 @@ fn whole<T>(
     if reader.rest.is_empty() { Ok(Parsed { value, repeated: reader.repeated }) } else { Err(Malformed) }
 }
 
+/// Where each key is. A search for each would take minutes for what fits in a few headers.
+type Places<'t> = HashMap<&'t [u8], usize>;
+
 /// Sets a key, in its first place and with its last value. True if it was there.
-fn put<T>(members: &mut Vec<(String, T)>, key: String, value: T) -> bool {
-    match members.iter_mut().find(|(name, _)| *name == key) {
+fn put<'t, T>(
+    members: &mut Vec<(String, T)>,
+    places: &mut Places<'t>,
+    key: &'t [u8],
+    value: T,
+) -> Result<bool, Malformed> {
+    let place = *places.entry(key).or_insert(members.len());
+    match members.get_mut(place) {
         Some((_, old)) => {
             *old = value;
-            true
+            Ok(true)
         }
         None => {
-            members.push((key, value));
-            false
+            members.push((text(key)?, value));
+            Ok(false)
         }
     }
 }
@@ -152,20 +164,21 @@ impl<'t> Reader<'t> {
 
     fn parameters(&mut self) -> Result<Parameters, Malformed> {
         let mut parameters = Parameters::new();
+        let mut places = Places::default();
         while self.take(b';') {
             self.spaces();
             let key = self.key()?;
             let value = if self.take(b'=') { self.bare()? } else { Bare::Boolean(true) };
-            self.repeated |= put(&mut parameters, key, value);
+            self.repeated |= put(&mut parameters, &mut places, key, value)?;
         }
         Ok(parameters)
     }
 
-    fn key(&mut self) -> Result<String, Malformed> {
+    fn key(&mut self) -> Result<&'t [u8], Malformed> {
         if !self.peek().is_some_and(begins_key) {
             return Err(Malformed);
         }
-        text(self.take_while(in_key))
+        Ok(self.take_while(in_key))
     }
 
     fn bare(&mut self) -> Result<Bare, Malformed> {

@@ -34,6 +34,18 @@ fn what_is_said_twice_is_noticed() {
     assert_eq!(written(&last.value), "a=3, b=2", "the first place and the last value");
 }
 
+/// As many members as fit in some headers, and a hundred times more: what took seconds for each request.
+#[test]
+fn keys_are_told_apart_without_a_search() {
+    let start = std::time::Instant::now();
+    let keys: Vec<String> = (0..200_000).map(|n| format!("a{n:x}")).collect();
+    let members = dictionary(keys.join(",").as_bytes()).unwrap();
+    assert_eq!((members.value.len(), members.repeated), (keys.len(), false));
+    let parameters = item(format!("1;{}", keys.join(";")).as_bytes()).unwrap();
+    assert_eq!((parameters.value.parameters.len(), parameters.repeated), (keys.len(), false));
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
+
 #[test]
 fn base64_has_one_spelling() {
     assert_eq!(item(b":aGVsbG8=:").unwrap().value.value.as_bytes(), Some(&b"hello"[..]));
