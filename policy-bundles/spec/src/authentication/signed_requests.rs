@@ -24,7 +24,7 @@ pub struct SignedRequests {
     /// How long ago a request may have been signed, at most 24h.
     #[serde(default = "five_minutes")]
     pub window: Duration,
-    /// How far ahead of the proxy's clock the client's may be; at most the window.
+    /// How far ahead of the proxy's clock the client's may be; at most the window and 10m.
     #[serde(default = "one_minute")]
     pub ahead: Duration,
     /// Whether upstream still sees the signature.

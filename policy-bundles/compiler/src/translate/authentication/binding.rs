@@ -14,6 +14,9 @@ use crate::yaml::Cursor;
 /// Longer, and whoever finds a proof has long to use it where nobody remembers it.
 const MAX_AGE_S: u64 = 3_600;
 const MAX_LEEWAY_S: u64 = 600;
+/// Longer, or with less memory, and one client can keep the proofs of others out.
+const LONG_LEEWAY_S: u64 = 60;
+const LITTLE_MEMORY: u32 = 8_192;
 const MAX_NONCE_S: u64 = 86_400;
 
 pub(super) fn translate(jwt: &Jwt, at: Cursor<'_>, report: &mut Report) -> engine::BindingPlan {
@@ -71,6 +74,14 @@ fn dpop(dpop: &Dpop, at: Cursor<'_>, report: &mut Report) -> engine::DpopPlan {
             "write such as `65536`: it takes 16 bytes for each",
         );
     }
+    if dpop.remember < LITTLE_MEMORY {
+        report.warning(
+            "dpop-forgets",
+            at.get("remember").span(),
+            format!("{} proofs are few: a client that makes many has those of others refused", dpop.remember),
+            "write `65536`, or leave it out",
+        );
+    }
     let mut within = |duration: Duration, field: &str, most: u64, least: u64| {
         let at = field.split('.').fold(at, |at, name| at.get(name));
         let found = seconds(duration, at, report);
@@ -84,15 +95,26 @@ fn dpop(dpop: &Dpop, at: Cursor<'_>, report: &mut Report) -> engine::DpopPlan {
         }
         found
     };
+    let max_age_s = within(dpop.max_age, "max_age", MAX_AGE_S, 1);
+    let leeway_s = within(dpop.leeway, "leeway", MAX_LEEWAY_S, 0);
+    let nonce = dpop.nonce.as_ref().map(|nonce| engine::NoncePlan {
+        lifetime_s: within(nonce.lifetime, "nonce.lifetime", MAX_NONCE_S, 1),
+        key_env: nonce.key.as_ref().map(|key| key.env.as_str().to_owned()),
+    });
+    if (LONG_LEEWAY_S + 1..=MAX_LEEWAY_S).contains(&leeway_s) {
+        report.warning(
+            "dpop-leeway-long",
+            at.get("leeway").span(),
+            format!("proofs may be dated `{}` ahead: a client that makes many has those of others refused for as long", dpop.leeway),
+            "write `5s`; the clock of a client is rarely off by more",
+        );
+    }
     engine::DpopPlan {
         algorithms: dpop.algorithms.iter().copied().map(algorithm).collect(),
-        max_age_s: within(dpop.max_age, "max_age", MAX_AGE_S, 1),
-        leeway_s: within(dpop.leeway, "leeway", MAX_LEEWAY_S, 0),
+        max_age_s,
+        leeway_s,
         origins: dpop.origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
-        nonce: dpop.nonce.as_ref().map(|nonce| engine::NoncePlan {
-            lifetime_s: within(nonce.lifetime, "nonce.lifetime", MAX_NONCE_S, 1),
-            key_env: nonce.key.as_ref().map(|key| key.env.as_str().to_owned()),
-        }),
+        nonce,
         replay_entries: dpop.remember,
     }
 }

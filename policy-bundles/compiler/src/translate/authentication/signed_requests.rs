@@ -23,6 +23,8 @@ use crate::yaml::Cursor;
 
 /// The longest window: what is older than a day is no request.
 const MAX_WINDOW_S: u64 = 86_400;
+/// Who dates requests ahead makes the filter forget sooner, for as long.
+const MAX_AHEAD_S: u64 = 600;
 
 pub(super) fn translate(
     input: &Input<'_>,
@@ -47,8 +49,9 @@ fn method(
         report.error("bad-window", at.get("window").span(), message, "write 1s to 24h; `300s` is usual");
     }
     let ahead_s = jwt::seconds(signed.ahead, at.get("ahead"), report);
-    if ahead_s > window_s {
-        let message = format!("`ahead: {}` is more than the window", signed.ahead);
+    if ahead_s > window_s.min(MAX_AHEAD_S) {
+        let most = if ahead_s > window_s { "the window" } else { "10m" };
+        let message = format!("`ahead: {}` is more than {most}", signed.ahead);
         report.error(
             "bad-window",
             at.get("ahead").span(),
