@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::certificates;
 use super::dpop::Dpop;
 use super::error::TokenError;
+use super::method::Once;
 use super::plan::{CertificateSource, JwtPlan};
 use crate::host::{Host, Now};
 use crate::intake::request::Request;
@@ -82,17 +83,17 @@ impl Binding {
         Ok(Self { required: plan.required, certificate, dpop: plan.dpop.as_ref().map(load).transpose()? })
     }
 
-    /// Judges whether whoever shows a token has the keys that it is bound to. `by_dpop` says that it was sent with the
-    /// scheme `DPoP`.
+    /// Judges whether whoever shows a token has the keys that it is bound to, and says what showed it that works once.
+    /// `by_dpop` says that it was sent with the scheme `DPoP`.
     pub(super) fn hold(
-        &mut self,
+        &self,
         bound: &Confirmation,
         token: &[u8],
         by_dpop: bool,
         request: &Request<'_>,
         now: Now,
         host: &mut dyn Host,
-    ) -> Result<(), TokenError> {
+    ) -> Result<Option<Once>, TokenError> {
         let refused = |why| Err(TokenError::Binding(why));
         if !bound.is_bound() && self.required {
             return refused("the token is bound to no key, and the policy wants it to be");
@@ -105,8 +106,8 @@ impl Binding {
                 Err(why) => return refused(why),
             }
         }
-        match (bound.jkt, by_dpop, &mut self.dpop) {
-            (None, false, _) => Ok(()),
+        match (bound.jkt, by_dpop, &self.dpop) {
+            (None, false, _) => Ok(None),
             // RFC 9449, section 7.1: the scheme promises a binding, and there is nothing to hold a proof against.
             (None, true, _) => refused("the token came as a DPoP token and is bound to no key"),
             // Section 7.2: a token that was stolen is not to be worth anything by another scheme.
@@ -117,7 +118,7 @@ impl Binding {
                 refused("the token is bound to a DPoP key, and the policy takes no proofs")
             }
             (Some(jkt), true, Some(dpop)) => {
-                dpop.judge(request, token, jkt, now, host).map_err(TokenError::Proof)
+                dpop.judge(request, token, jkt, now, host).map(Some).map_err(TokenError::Proof)
             }
         }
     }

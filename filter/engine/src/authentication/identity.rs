@@ -181,6 +181,11 @@ impl Identity {
         self.body.as_deref()
     }
 
+    /// Whether it came with a proof of the key that it is bound to (RFC 9449): without one it would not be known.
+    pub(super) fn shows_proof(&self) -> bool {
+        self.confirmation.as_ref().is_some_and(|bound| bound.jkt.is_some())
+    }
+
     /// When the token ends, before leeway.
     #[must_use]
     pub fn expires_at(&self) -> Option<NumericDate> {

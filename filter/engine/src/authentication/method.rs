@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use super::identity::Identity;
 use super::plan::MethodRef;
+use super::replay::{Replay, Used};
 use super::sources::Sources;
 use crate::host::{Host, Now};
 use crate::intake::request::Request;
@@ -86,6 +87,29 @@ pub(super) struct Attempt<'a, 'r> {
     pub(super) now: Now,
     pub(super) host: &'a mut dyn Host,
     pub(super) trace: &'a mut Trace,
+    /// What the credentials so far are good for once.
+    pub(super) once: Vec<Once>,
+}
+
+/// Something that works once. It is used up when everything that was shown has been judged and found good: what is
+/// refused before may be sent again, and a request that waits for something does not meet itself.
+#[derive(Debug)]
+pub(super) struct Once {
+    pub(super) kind: Kind,
+    pub(super) method: usize,
+    /// The key that made it. It fills a share of the memory of its own, and what others made is not its.
+    pub(super) owner: [u8; 32],
+    /// What it is, and its name.
+    pub(super) what: &'static str,
+    pub(super) name: Vec<u8>,
+    pub(super) made: Now,
+}
+
+impl Once {
+    /// Uses it up.
+    pub(super) fn note(&self, table: &mut Replay, host: &mut dyn Host) -> Used {
+        table.first_of(&self.owner, &[self.what.as_bytes(), &self.owner, &self.name], self.made, host)
+    }
 }
 
 /// What a kind answers: nothing of this kind was sent, or who it is, or why it is refused.

@@ -198,7 +198,7 @@ impl Authenticator {
         let passwords = &mut self.passwords;
         let (tokens, keys, revocation) = (&mut self.tokens, &mut self.keys, self.revocation.as_ref());
         let (certificates, signed) = (&mut self.certificates, &mut self.signed);
-        let mut attempt = Attempt { request, sources: &self.sources, now, host, trace };
+        let mut attempt = Attempt { request, sources: &self.sources, now, host, trace, once: Vec::new() };
         let ask = |kind: Kind, allowed: Allowed| {
             let answer = match kind {
                 Kind::Jwt => tokens.identify(allowed, &mut attempt),
@@ -222,7 +222,13 @@ impl Authenticator {
             Ok(answer)
         };
         let known = combination.judge(ask).map_err(|refusal| combination.offer(refusal, signed))?;
-        self.signed.settle(host)?;
+        let Attempt { host, trace, once, .. } = attempt;
+        for used in once {
+            match used.kind {
+                Kind::SignedRequest => self.signed.settle(&used, host, trace)?,
+                _ => self.tokens.settle(&used, host, trace)?,
+            }
+        }
         Ok(known)
     }
 
@@ -362,5 +368,7 @@ fn is_impostor(name: &[u8], own: &[u8]) -> bool {
 
 #[cfg(test)]
 mod names_tests;
+#[cfg(test)]
+mod once_tests;
 #[cfg(test)]
 pub(crate) mod tests;

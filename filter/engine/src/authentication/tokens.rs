@@ -16,7 +16,7 @@ use super::error::{TokenError, excerpt};
 use super::identity::{Identity, Known};
 use super::jws::Jws;
 use super::keys::KeySet;
-use super::method::{Allowed, Answer, Attempt, Kind, MAX_METHODS};
+use super::method::{Allowed, Answer, Attempt, Kind, MAX_METHODS, Once};
 use super::plan::{Algorithm, AuthenticationPlan, CertificateSource};
 use super::remote::Keys;
 use super::sources::{Ambiguous, Found, Places};
@@ -116,9 +116,9 @@ impl Tokens {
     pub(super) fn hides_proof(&self, known: Option<&Known>) -> bool {
         let identity = known.and_then(|known| known.of_kind(Kind::Jwt));
         match identity.and_then(|identity| self.providers.get(identity.method)) {
-            Some(provider) => provider.binding.dpop.is_some() && !provider.forward_token,
+            Some(provider) if provider.forward_token && identity.is_some_and(Identity::shows_proof) => false,
             // Nobody judged it, and upstream could take it for judged.
-            None => self.takes_proofs(),
+            _ => self.takes_proofs(),
         }
     }
 
@@ -142,7 +142,7 @@ impl Tokens {
 
     /// Who the token of a request says it is.
     pub(super) fn identify(&mut self, allowed: Allowed, attempt: &mut Attempt<'_, '_>) -> Answer {
-        let Attempt { request, sources, now, host, trace } = attempt;
+        let Attempt { request, sources, now, host, trace, once } = attempt;
         // All places of all issuers, whatever the route takes: two tokens have two meanings anywhere.
         let found = match sources.find(self.places, request.headers(), request.query()) {
             Ok(Some(found)) => found,
@@ -160,9 +160,10 @@ impl Tokens {
         let by_dpop = sources.has_scheme(found.place, dpop::SCHEME);
         let believed = self.believe(&found, allowed, *now, *host, &mut issuer, trace);
         let held = believed.and_then(|identity| {
-            let provider = self.providers.get_mut(identity.method).ok_or(TokenError::IssuerMissing)?;
+            let provider = self.providers.get(identity.method).ok_or(TokenError::IssuerMissing)?;
             let bound = identity.confirmation.as_deref().copied().unwrap_or_default();
-            provider.binding.hold(&bound, found.token, by_dpop, request, *now, *host)?;
+            let proof = provider.binding.hold(&bound, found.token, by_dpop, request, *now, *host)?;
+            once.extend(proof.map(|proof| Once { method: identity.method, ..proof }));
             Ok(identity)
         });
         match held {
@@ -176,40 +177,54 @@ impl Tokens {
                 Ok(Some(identity))
             }
             Err(error) => {
-                trace.found(
-                    Room::Authentication,
-                    issuer.map_or("", |issuer| self.at(issuer)),
-                    || Finding::Token { issuer, refused: Some(error.clone()) },
-                    || format!("the token is refused: {error}"),
-                );
                 self.missed = issuer.and_then(|issuer| self.missing(issuer, found.token, &error));
-                let reason = match error {
-                    TokenError::Expired => Reason::TokenExpired,
-                    // Nothing was found out about the token: no challenge, or clients would throw away a good one.
-                    TokenError::KeysMissing { .. } => {
-                        return Err(Refusal::new(Reason::KeysUnavailable, error.to_string()));
-                    }
-                    TokenError::Proof(ProofError::Invalid(_)) => Reason::ProofInvalid,
-                    TokenError::Proof(ProofError::Replayed(_)) => Reason::ProofReplayed,
-                    TokenError::Proof(ProofError::Nonce(_)) => Reason::ProofNonce,
-                    TokenError::Proof(ProofError::Failed) => Reason::ReplaysUnavailable,
-                    _ => Reason::TokenInvalid,
-                };
-                let dpop = issuer.and_then(|issuer| self.providers.get(issuer)?.binding.dpop.as_ref());
-                match dpop.filter(|_| by_dpop) {
-                    None => Err(refuse(reason, error.to_string())),
-                    Some(dpop) => {
-                        let refusal = Refusal::new(reason, error.to_string());
-                        let refusal = refusal.with_header("www-authenticate", dpop.challenge(Some(reason)));
-                        Err(match error {
-                            TokenError::Proof(ProofError::Nonce(nonce)) => {
-                                refusal.with_header("dpop-nonce", nonce)
-                            }
-                            _ => refusal,
-                        })
-                    }
-                }
+                Err(self.refuse(issuer, by_dpop, error, trace))
             }
+        }
+    }
+
+    /// Uses up a proof that was believed.
+    ///
+    /// # Errors
+    /// If it was used before.
+    pub(super) fn settle(
+        &mut self,
+        proof: &Once,
+        host: &mut dyn Host,
+        trace: &mut Trace,
+    ) -> Result<(), Refusal> {
+        let dpop = self.providers.get_mut(proof.method).and_then(|provider| provider.binding.dpop.as_mut());
+        let settled = dpop.map_or(Err(ProofError::Failed), |dpop| dpop.settle(proof, host));
+        settled.map_err(|error| self.refuse(Some(proof.method), true, TokenError::Proof(error), trace))
+    }
+
+    /// The refusal of a token, or of what came with it.
+    fn refuse(&self, issuer: Option<usize>, by_dpop: bool, error: TokenError, trace: &mut Trace) -> Refusal {
+        trace.found(
+            Room::Authentication,
+            issuer.map_or("", |issuer| self.at(issuer)),
+            || Finding::Token { issuer, refused: Some(error.clone()) },
+            || format!("the token is refused: {error}"),
+        );
+        let reason = match error {
+            TokenError::Expired => Reason::TokenExpired,
+            // Nothing was found out about the token: no challenge, or clients would throw away a good one.
+            TokenError::KeysMissing { .. } => {
+                return Refusal::new(Reason::KeysUnavailable, error.to_string());
+            }
+            TokenError::Proof(ProofError::Invalid(_)) => Reason::ProofInvalid,
+            TokenError::Proof(ProofError::Replayed(_)) => Reason::ProofReplayed,
+            TokenError::Proof(ProofError::Nonce(_)) => Reason::ProofNonce,
+            TokenError::Proof(ProofError::Failed) => Reason::ReplaysUnavailable,
+            _ => Reason::TokenInvalid,
+        };
+        let dpop = issuer.and_then(|issuer| self.providers.get(issuer)?.binding.dpop.as_ref());
+        let Some(dpop) = dpop.filter(|_| by_dpop) else { return refuse(reason, error.to_string()) };
+        let refusal = Refusal::new(reason, error.to_string());
+        let refusal = refusal.with_header("www-authenticate", dpop.challenge(Some(reason)));
+        match error {
+            TokenError::Proof(ProofError::Nonce(nonce)) => refusal.with_header("dpop-nonce", nonce),
+            _ => refusal,
         }
     }
 

@@ -81,6 +81,7 @@ impl Bed {
             now: Now::from_secs(now),
             host: &mut TestHost::default(),
             trace: &mut Trace::off(),
+            once: Vec::new(),
         };
         self.keys
             .identify(allowed, &mut attempt)

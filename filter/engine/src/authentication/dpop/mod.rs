@@ -8,13 +8,14 @@ mod nonce;
 pub mod plan;
 mod proof;
 mod target;
-mod thumbprint;
+pub(super) mod thumbprint;
 
 use self::nonce::Nonces;
 use self::plan::DpopPlan;
 use self::proof::{Rules, Shown};
 use self::target::Origin;
 use super::binding::Thumbprint;
+use super::method::{Kind, Once};
 use super::plan::Algorithm;
 use super::replay::{Replay, Used};
 use crate::host::{Host, Now};
@@ -156,15 +157,15 @@ impl Dpop {
         format!(r#"DPoP realm="api"{error}, algs="{}""#, self.algs)
     }
 
-    /// Judges the proof of a request for a token that is bound to the key `jkt`.
+    /// Judges the proof of a request for a token that is bound to the key `jkt`, and says what is to be used up.
     pub(super) fn judge(
-        &mut self,
+        &self,
         request: &Request<'_>,
         token: &[u8],
         jkt: Thumbprint,
         now: Now,
         host: &mut dyn Host,
-    ) -> Result<(), ProofError> {
+    ) -> Result<Once, ProofError> {
         let headers = request.headers();
         // Point 1. Lines that a proxy joined are no JWT any more.
         let mut proofs = headers.all("dpop");
@@ -191,8 +192,22 @@ impl Dpop {
             return Err(ProofError::Nonce(nonces.current(now)));
         }
         // Whoever has the key may make as many proofs as there are names for them: one key's are strangers to another's.
-        let made = Now::from_nanos(proof.issued_at.nanos());
-        match self.replay.first(&[&jkt, proof.jti.as_bytes()], made, host) {
+        Ok(Once {
+            kind: Kind::Jwt,
+            method: 0,
+            owner: jkt,
+            what: "proof",
+            name: proof.jti.as_bytes().to_vec(),
+            made: Now::from_nanos(proof.issued_at.nanos()),
+        })
+    }
+
+    /// Uses up a proof.
+    ///
+    /// # Errors
+    /// If it was used before.
+    pub(super) fn settle(&mut self, proof: &Once, host: &mut dyn Host) -> Result<(), ProofError> {
+        match proof.note(&mut self.replay, host) {
             Used::First => Ok(()),
             Used::Again => Err(ProofError::Replayed("the proof was used before")),
             Used::TooOld => Err(ProofError::Replayed("the proof is older than what is remembered")),

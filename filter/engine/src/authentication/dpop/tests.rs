@@ -47,7 +47,7 @@ fn plans_are_checked() {
 
 #[test]
 fn exactly_one_proof() {
-    let mut dpop = load(&plan()).unwrap();
+    let dpop = load(&plan()).unwrap();
     let line = |name: &'static str, value: &'static str| (name.as_bytes(), value.as_bytes());
     let head = [line(":method", "GET"), line(":authority", "a"), line(":path", "/")];
     for (proofs, wrong) in [(0, "no proof"), (1, "well-formed"), (2, "two proofs")] {

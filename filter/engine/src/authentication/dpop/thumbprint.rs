@@ -6,7 +6,7 @@ use superboring::reexports::hmac_sha256::Hash;
 use crate::authentication::binding::Thumbprint;
 
 /// The thumbprint of a public key whose members are in canonical form, as [`crate::authentication::keys`] wants them.
-pub(super) fn of(jwk: &Map<String, Value>) -> Option<Thumbprint> {
+pub(in crate::authentication) fn of(jwk: &Map<String, Value>) -> Option<Thumbprint> {
     // RFC 7638, section 3.2: the required members, in the order of their names.
     let members: &[&str] = match jwk.get("kty")?.as_str()? {
         "EC" => &["crv", "kty", "x", "y"],

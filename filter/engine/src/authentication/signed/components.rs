@@ -8,13 +8,27 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::problem::Problem;
 use super::target::Target;
+use crate::authentication::error::excerpt;
 use crate::authentication::sources::is_lower_case_token;
 use crate::intake::percent::{Plus, decode};
 use crate::intake::request::Headers;
-use crate::structured::{self, Bare, InnerList, Item, Member};
+use crate::structured::{self, Bare, Dictionary, InnerList, Item, Member};
+
+/// The field that covers the body.
+pub(super) const DIGEST: &str = "content-digest";
+
+/// The digests in it that are compared.
+const COMPARED: [&str; 2] = ["sha-256", "sha-512"];
 
 /// The most components of a signature.
 const MAX_COMPONENTS: usize = 64;
+
+/// The most of them that are a part of something that is read for it: a member, a parameter of the query.
+const MAX_PARTS: usize = 16;
+
+/// The longest text that is signed. What is covered many times over would make much of a small request, for whoever
+/// knows the name of a key.
+const MAX_BASE: usize = 64 * 1024;
 
 /// Fields that are known to be dictionaries, for `sf`: their canonical form depends on the type.
 const DICTIONARIES: [&str; 8] = [
@@ -65,7 +79,8 @@ impl Component {
         let mut identifier = String::new();
         structured::write_item(item, &mut identifier)
             .map_err(|_| Problem::invalid("a component cannot be written"))?;
-        let refused = || Problem::invalid(format!("the component {identifier} cannot be covered here"));
+        let refused =
+            || Problem::invalid(format!("the component `{}` cannot be covered here", excerpt(&identifier)));
         let derived = name.starts_with('@');
         let mut form = Form::Plain;
         for (key, value) in &item.parameters {
@@ -97,7 +112,8 @@ impl Component {
         if known { Ok(Self { name: name.clone(), form, identifier }) } else { Err(refused()) }
     }
 
-    fn value<'r>(&self, target: &Target<'r>, headers: Headers<'r>) -> Result<Cow<'r, str>, Problem> {
+    fn value<'r>(&self, message: &mut Message<'r>) -> Result<Cow<'r, str>, Problem> {
+        let target = &message.target;
         Ok(match self.name.as_str() {
             "@method" => target.method.into(),
             "@target-uri" => target.uri()?.into(),
@@ -106,20 +122,28 @@ impl Component {
             "@request-target" => target.whole.into(),
             "@path" => target.path().into(),
             "@query" => format!("?{}", target.query().unwrap_or_default()).into(),
-            "@query-param" => self.parameter(target)?.into(),
-            _ => self.field(target, headers)?.into(),
+            "@query-param" => self.parameter(message)?.into(),
+            _ => self.field(message)?.into(),
         })
     }
 
     /// RFC 9421, section 2.1.
-    fn field(&self, target: &Target<'_>, headers: Headers<'_>) -> Result<String, Problem> {
-        let mut lines: Vec<&[u8]> = headers.all(&self.name).map(<[u8]>::trim_ascii).collect();
+    fn field(&self, message: &mut Message<'_>) -> Result<String, Problem> {
+        if self.form == Form::Structured && !DICTIONARIES.contains(&self.name.as_str()) {
+            return Err(self.invalid("is of a type that is not known, which `sf` needs"));
+        }
+        if self.is_part()
+            && let Some((_, fields)) = message.fields.iter().find(|(name, _)| *name == self.name)
+        {
+            return self.structured(fields);
+        }
+        let mut lines: Vec<&[u8]> = message.headers.all(&self.name).map(<[u8]>::trim_ascii).collect();
         // Proxies keep `host` as `:authority`; intake has refused requests in which the two differ.
         if lines.is_empty() && self.name == "host" {
-            lines.push(target.authority.as_bytes());
+            lines.push(message.target.authority.as_bytes());
         }
         if lines.is_empty() {
-            return Err(Problem::invalid(format!("`{}` is covered, and there is none", self.name)));
+            return Err(self.invalid("is covered, and there is none"));
         }
         if self.form == Form::Bytes {
             let encoded: Vec<_> = lines.iter().map(|line| format!(":{}:", STANDARD.encode(line))).collect();
@@ -127,54 +151,76 @@ impl Component {
         }
         let joined = lines.join(&b", "[..]);
         if !joined.is_ascii() {
-            return Err(Problem::invalid(format!("`{}` is covered and not ASCII; use `bs`", self.name)));
+            return Err(self.invalid("is covered and not ASCII; use `bs`"));
         }
         if self.form != Form::Plain {
-            return self.structured(&joined);
+            let parsed = structured::dictionary(&joined).map_err(|_| self.wrong())?;
+            if parsed.repeated {
+                return Err(self.wrong());
+            }
+            let text = self.structured(&parsed.value)?;
+            message.fields.push((self.name.clone(), parsed.value));
+            return Ok(text);
         }
         String::from_utf8(joined).map_err(|_| Problem::invalid("a covered field is not text"))
     }
 
     /// RFC 9421, sections 2.1.1 and 2.1.2.
-    fn structured(&self, joined: &[u8]) -> Result<String, Problem> {
-        let wrong = || Problem::invalid(format!("`{}` is no dictionary without repetitions", self.name));
-        if self.form == Form::Structured && !DICTIONARIES.contains(&self.name.as_str()) {
-            return Err(Problem::invalid(format!(
-                "the type of `{}` is not known, which `sf` needs",
-                self.name
-            )));
-        }
-        let parsed = structured::dictionary(joined).map_err(|_| wrong())?;
-        if parsed.repeated {
-            return Err(wrong());
-        }
+    fn structured(&self, members: &Dictionary) -> Result<String, Problem> {
         let mut text = String::new();
         let written = match &self.form {
-            Form::Member(key) => match parsed.value.iter().find(|(name, _)| name == key) {
+            Form::Member(key) => match members.iter().find(|(name, _)| name == key) {
                 Some((_, Member::Item(item))) => structured::write_item(item, &mut text),
                 Some((_, Member::Inner(list))) => structured::write_inner_list(list, &mut text),
-                None => return Err(Problem::invalid(format!("`{}` has no member `{key}`", self.name))),
+                None => return Err(self.invalid("has no such member")),
             },
-            _ => structured::write_dictionary(&parsed.value, &mut text),
+            _ => structured::write_dictionary(members, &mut text),
         };
-        written.map(|()| text).map_err(|_| wrong())
+        written.map(|()| text).map_err(|_| self.wrong())
+    }
+
+    fn invalid(&self, what: &str) -> Problem {
+        Problem::invalid(format!("`{}` {what}", excerpt(&self.identifier)))
+    }
+
+    fn wrong(&self) -> Problem {
+        self.invalid("is no dictionary without repetitions")
     }
 
     /// RFC 9421, section 2.2.8: the parameter is decoded as a form is, and encoded again in one way.
-    fn parameter(&self, target: &Target<'_>) -> Result<String, Problem> {
+    fn parameter(&self, message: &mut Message<'_>) -> Result<String, Problem> {
         let Form::Parameter(wanted) = &self.form else {
             return Err(Problem::invalid("no name of a parameter"));
         };
-        let pairs = target.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-        let mut found = None;
-        for pair in pairs {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if encoded(name)? == *wanted && found.replace(encoded(value)?).is_some() {
-                return Err(Problem::invalid("a query parameter is covered, and is there twice"));
+        if message.parameters.is_empty() {
+            let query = message.target.query().unwrap_or_default();
+            for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                message.parameters.push((encoded(name)?, value));
             }
         }
-        found.ok_or_else(|| Problem::invalid("a query parameter is covered, and there is none"))
+        let mut found = message.parameters.iter().filter(|(name, _)| name == wanted);
+        match (found.next(), found.next()) {
+            (Some((_, value)), None) => encoded(value),
+            (None, _) => Err(Problem::invalid("a query parameter is covered, and there is none")),
+            (Some(_), Some(_)) => Err(Problem::invalid("a query parameter is covered, and is there twice")),
+        }
     }
+
+    /// Whether it is a part of a field or of the query.
+    const fn is_part(&self) -> bool {
+        matches!(self.form, Form::Structured | Form::Member(_) | Form::Parameter(_))
+    }
+}
+
+/// What components are of, each part of it read once.
+struct Message<'r> {
+    target: &'r Target<'r>,
+    headers: Headers<'r>,
+    /// The fields that were read as dictionaries.
+    fields: Vec<(String, Dictionary)>,
+    /// The names of the query's parameters as they are compared, and the values as they were sent.
+    parameters: Vec<(String, &'r str)>,
 }
 
 /// The one spelling of a name or a value of a query: all but letters, digits and `*-._` is percent-encoded.
@@ -204,6 +250,9 @@ pub(super) fn read(list: &InnerList) -> Result<Vec<Component>, Problem> {
         }
         components.push(component);
     }
+    if components.iter().filter(|component| component.is_part()).count() > MAX_PARTS {
+        return Err(Problem::invalid(format!("more than {MAX_PARTS} components are parts of something")));
+    }
     Ok(components)
 }
 
@@ -214,14 +263,18 @@ pub(super) fn base(
     target: &Target<'_>,
     headers: Headers<'_>,
 ) -> Result<String, Problem> {
+    let mut message = Message { target, headers, fields: Vec::new(), parameters: Vec::new() };
     let mut base = String::with_capacity(512);
     for component in components {
-        let value = component.value(target, headers)?;
+        let value = component.value(&mut message)?;
         // Neither a path nor a header has a line break once intake has seen it; here it would forge a line.
         if !value.is_ascii() || value.contains(['\n', '\r']) {
             return Err(Problem::invalid("a covered value is not one line of ASCII"));
         }
         let _ = writeln!(base, "{}: {value}", component.identifier);
+        if base.len() > MAX_BASE {
+            return Err(Problem::invalid(format!("more than {MAX_BASE} bytes are covered")));
+        }
     }
     base.push_str("\"@signature-params\": ");
     structured::write_inner_list(list, &mut base)
@@ -240,4 +293,16 @@ pub(super) fn covers(components: &[Component], wanted: &str) -> bool {
         other => &[other],
     };
     components.iter().any(|component| component.is_whole() && by.contains(&component.name.as_str()))
+}
+
+/// Whether a digest of the body is covered, in whatever form.
+pub(super) fn covers_digest(components: &[Component]) -> Result<bool, Problem> {
+    let mut forms = components.iter().filter(|component| component.name == DIGEST);
+    if forms
+        .clone()
+        .any(|component| matches!(&component.form, Form::Member(key) if !COMPARED.contains(&&**key)))
+    {
+        return Err(Problem::Digest("what is covered of `content-digest` is no sha-256 and no sha-512"));
+    }
+    Ok(forms.next().is_some())
 }

@@ -2,16 +2,24 @@
 
 use std::collections::HashMap;
 
+use serde_json::Value;
+use superboring::reexports::hmac_sha256::Hash;
+
 use super::plan::{KeyMaterial, KeyPlan, SignatureAlgorithm};
 use super::problem::Problem;
+use crate::authentication::dpop::thumbprint;
 use crate::authentication::keys::{Key, KeySet};
 use crate::authentication::plan::Algorithm;
 use crate::authentication::sealed::Sealed;
 use crate::host::Now;
 use crate::plan::PlanError;
+use crate::strict_json::{self, Bounds};
 
 /// The most keys of a method.
 pub const MAX_KEYS: usize = 1_000;
+
+/// The file of one key.
+const KEY: Bounds = Bounds { max_bytes: 512 * 1024, max_depth: 8 };
 
 /// A key, ready to verify with.
 #[derive(Debug)]
@@ -22,6 +30,7 @@ pub(super) struct ClientKey {
     pub(super) permissions: Vec<String>,
     pub(super) algorithm: SignatureAlgorithm,
     pub(super) key: Key,
+    pub(super) material: Material,
     not_before: Option<u64>,
     expires: Option<u64>,
 }
@@ -35,6 +44,37 @@ impl ClientKey {
             Err(Problem::invalid("the key counts no longer"))
         } else {
             Ok(())
+        }
+    }
+}
+
+/// What tells a key from others, however the policy calls it: a digest.
+pub(super) struct Material(pub(super) [u8; 32]);
+
+// By hand, for a weak secret could be guessed from its digest.
+impl std::fmt::Debug for Material {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Material")
+    }
+}
+
+impl Material {
+    /// Of a secret. HMAC (RFC 2104, section 2) fills it up with zeros, and takes the digest of one that is longer than
+    /// its blocks: what is one key to it is one here.
+    fn of_secret(secret: &[u8]) -> Self {
+        let digest = Hash::hash(secret);
+        let key = if secret.len() > 64 { &digest } else { secret };
+        let mut block = [0; 64];
+        block.iter_mut().zip(key).for_each(|(into, byte)| *into = *byte);
+        Self(Hash::hash(&block))
+    }
+
+    /// Of a set of one public key.
+    fn of_jwks(json: &str) -> Option<Self> {
+        let set = strict_json::parse_object(json.as_bytes(), KEY).ok()?;
+        match set.get("keys")?.as_array()?.as_slice() {
+            [Value::Object(jwk)] => thumbprint::of(jwk).map(Self),
+            _ => None,
         }
     }
 }
@@ -73,9 +113,13 @@ impl Keys {
             };
             let algorithm = jose(plan.algorithm);
             let shared = plan.algorithm == SignatureAlgorithm::HmacSha256;
-            let set = match &plan.material {
-                KeyMaterial::Jwks(json) if !shared => KeySet::from_jwks(json, &[algorithm]),
-                KeyMaterial::Secret { env } if shared => KeySet::from_secret(&variable(env)?, &[algorithm]),
+            let of_secret =
+                |value: &[u8]| (KeySet::from_secret(value, &[algorithm]), Some(Material::of_secret(value)));
+            let (set, material) = match &plan.material {
+                KeyMaterial::Jwks(json) if !shared => {
+                    (KeySet::from_jwks(json, &[algorithm]), Material::of_jwks(json))
+                }
+                KeyMaterial::Secret { env } if shared => of_secret(&variable(env)?),
                 KeyMaterial::Sealed { jwe, key_env } if shared => {
                     let sealed = Sealed::read(jwe, bundle, method)
                         .map_err(|error| wrong(format!("the sealed secret: {error}")))?;
@@ -83,7 +127,7 @@ impl Keys {
                     let value = opened.map_err(|error| {
                         wrong(format!("the sealed secret and the key in `{key_env}`: {error}"))
                     })?;
-                    KeySet::from_secret(&value, &[algorithm])
+                    of_secret(&value)
                 }
                 _ => {
                     return Err(wrong(format!(
@@ -93,12 +137,21 @@ impl Keys {
                 }
             };
             let mut all = set.map_err(|error| wrong(error.to_string()))?.into_keys();
-            let (Some(key), true) = (all.pop(), all.is_empty()) else {
+            let (Some(key), Some(material), true) = (all.pop(), material, all.is_empty()) else {
                 return Err(wrong("not exactly one key; give each key an entry of its own".into()));
             };
             let KeyPlan { id, client, roles, permissions, algorithm, not_before, expires, .. } = plan.clone();
-            let entry =
-                ClientKey { id: id.clone(), client, roles, permissions, algorithm, key, not_before, expires };
+            let entry = ClientKey {
+                id: id.clone(),
+                client,
+                roles,
+                permissions,
+                algorithm,
+                key,
+                material,
+                not_before,
+                expires,
+            };
             if keys.insert(id, entry).is_some() {
                 return Err(wrong("another key has this id; signatures name keys by it".into()));
             }

@@ -1,7 +1,8 @@
 //! HTTP Message Signatures (RFC 9421): which signature of a request counts, and what it says of itself.
 
+use super::super::error::excerpt;
 use super::Claim;
-use super::components::{self, Component};
+use super::components::{self, Component, DIGEST};
 use super::digest::BodyDigest;
 use super::plan::SignatureAlgorithm;
 use super::problem::Problem;
@@ -9,11 +10,11 @@ use super::target::Target;
 use crate::intake::request::Headers;
 use crate::structured::{self, Bare, Dictionary, InnerList, Member, parameter};
 
-/// The field that covers the body.
-pub(super) const DIGEST: &str = "content-digest";
-
 /// The longest key id, nonce or tag.
 const MAX_TEXT: usize = 256;
+
+/// The most bytes of each of the two fields: anybody may send them, and they are read before any key is asked.
+const MAX_FIELD: usize = 8 * 1024;
 
 /// What the policy says of signatures.
 #[derive(Debug)]
@@ -27,28 +28,21 @@ pub(super) struct Rules {
 impl Rules {
     /// The signature of a request that could be one of this method: its label and the key it names. `None` if there
     /// is none.
-    pub(super) fn sight(&self, headers: Headers<'_>) -> Result<Option<(String, String)>, Problem> {
-        if headers.get("signature-input").is_none() && headers.get("signature").is_none() {
-            return Ok(None);
-        }
-        let inputs = dictionary(headers, "signature-input")?;
-        let Some(label) = self.choose(&inputs)? else {
-            // A signature without its input has no label that could be another method's.
-            return if inputs.is_empty() {
-                Err(Problem::invalid("`signature-input` is missing"))
-            } else {
-                Ok(None)
-            };
-        };
-        let key = Said::read(input(&inputs, label)?)?.key.to_owned();
+    pub(super) fn sight(&self, inputs: &Dictionary) -> Result<Option<(String, String)>, Problem> {
+        let Some(label) = self.choose(inputs)? else { return Ok(None) };
+        let key = Said::read(input(inputs, label)?)?.key.to_owned();
         Ok(Some((label.to_owned(), key)))
     }
 
     /// What the signature of this label claims, as far as that can be told without its key.
-    pub(super) fn claim(&self, headers: Headers<'_>, label: &str) -> Result<Claim, Problem> {
-        let (inputs, signatures) =
-            (dictionary(headers, "signature-input")?, dictionary(headers, "signature")?);
-        let input = input(&inputs, label)?;
+    pub(super) fn claim(
+        &self,
+        headers: Headers<'_>,
+        inputs: &Dictionary,
+        label: &str,
+    ) -> Result<Claim, Problem> {
+        let signatures = dictionary(headers, "signature")?;
+        let input = input(inputs, label)?;
         let signature = signatures.iter().find_map(|(name, member)| match member {
             Member::Item(item) if name == label => item.value.as_bytes(),
             _ => None,
@@ -100,13 +94,31 @@ impl Rules {
     /// What is said of the body: what is covered is compared. Where the policy wants it covered and it is not, there
     /// must be no body, or anybody could add one.
     fn digest(&self, components: &[Component], headers: Headers<'_>) -> Result<Option<BodyDigest>, Problem> {
-        if components::covers(components, DIGEST) {
+        if components::covers_digest(components)? {
             BodyDigest::read(headers).map(Some)
         } else if self.cover.iter().any(|wanted| wanted == DIGEST) {
             Ok(Some(BodyDigest::of_nothing()))
         } else {
             Ok(None)
         }
+    }
+}
+
+/// What all signatures of a request are made over; nothing if it has none.
+pub(super) fn inputs(headers: Headers<'_>) -> Result<Dictionary, Problem> {
+    let inputs = dictionary(headers, "signature-input")?;
+    // A signature without its input has no label that could be another method's.
+    if inputs.is_empty() && (headers.get("signature-input").is_some() || headers.get("signature").is_some()) {
+        return Err(Problem::invalid("`signature-input` is missing"));
+    }
+    Ok(inputs)
+}
+
+/// The key that a signature names.
+pub(super) fn key_of(input: &Member) -> Option<&str> {
+    match input {
+        Member::Inner(list) => parameter(&list.parameters, "keyid")?.as_string(),
+        Member::Item(_) => None,
     }
 }
 
@@ -133,7 +145,7 @@ impl<'i> Said<'i> {
         let (mut created, mut expires, mut nonce, mut algorithm, mut key, mut tag) =
             (None, None, None, None, None, None);
         for (name, value) in &input.parameters {
-            let wrong = || Problem::invalid(format!("the parameter `{name}` is malformed"));
+            let wrong = || Problem::invalid(format!("the parameter `{}` is malformed", excerpt(name)));
             let text = || match value.as_string() {
                 Some(text) if !text.is_empty() && text.len() <= MAX_TEXT => Ok(text),
                 _ => Err(wrong()),
@@ -147,7 +159,7 @@ impl<'i> Said<'i> {
                 "keyid" => key = Some(text()?),
                 "tag" => tag = Some(text()?),
                 // What nobody knows may restrict what the signature is good for.
-                _ => return Err(Problem::invalid(format!("nobody knows the parameter `{name}`"))),
+                _ => return Err(Problem::invalid(format!("nobody knows the parameter `{}`", excerpt(name)))),
             }
         }
         let created =
@@ -168,6 +180,9 @@ fn named(name: &str) -> Result<SignatureAlgorithm, Problem> {
 /// The members of one of the two fields. A label that is there twice has no signature that is the one of it.
 fn dictionary(headers: Headers<'_>, name: &str) -> Result<Dictionary, Problem> {
     let lines: Vec<&[u8]> = headers.all(name).map(<[u8]>::trim_ascii).collect();
+    if lines.iter().map(|line| line.len() + 2).sum::<usize>() > MAX_FIELD {
+        return Err(Problem::invalid(format!("`{name}` has more than {MAX_FIELD} bytes")));
+    }
     let parsed = structured::dictionary(&lines.join(&b", "[..]))
         .map_err(|_| Problem::invalid(format!("`{name}` is no dictionary (RFC 9651)")))?;
     if parsed.repeated {

@@ -29,7 +29,7 @@ use self::plan::{FormPlan, HmacHeaders, SignatureAlgorithm, SignedRequestsPlan};
 use self::problem::Problem;
 use super::forward;
 use super::identity::{Identity, Known};
-use super::method::{Allowed, Answer, Attempt, Kind};
+use super::method::{Allowed, Answer, Attempt, Kind, Once};
 use super::replay::{DEFAULT_ENTRIES, Replay, Used};
 use super::sources::{TokenRemoval, is_lower_case_token};
 use crate::host::{Host, Now};
@@ -37,19 +37,21 @@ use crate::intake::request::{Headers, Request};
 use crate::pipeline::Room;
 use crate::plan::PlanError;
 use crate::refusal::Refusal;
+use crate::structured::Dictionary;
+use crate::trace::Trace;
 
 /// A window beyond this is no window.
 const MAX_WINDOW_S: u64 = 86_400;
+/// Who dates requests ahead makes the table forget others' sooner, for as long.
+const MAX_AHEAD_S: u64 = 600;
 
 /// All methods of this kind.
 #[derive(Debug, Default)]
 pub(super) struct SignedRequests {
     methods: Vec<Method>,
-    /// One table for all: what was signed once is used once, whichever method takes it. Its size is no setting: another
-    /// one would have forgotten what is in this.
+    /// One table for all, in which keys own what they signed: what was signed once is used once, whichever method takes
+    /// it and however it calls the client. Its size is no setting: another one would have forgotten what is in this.
     used: Option<Replay>,
-    /// What is used once the request has shown everything else that it must.
-    pending: Option<Pending>,
 }
 
 /// One method, made ready.
@@ -109,56 +111,76 @@ impl SignedRequests {
         let table = || Replay::load("signed", DEFAULT_ENTRIES, seed);
         let used = if methods.is_empty() { None } else { Some(table()) };
         let used = used.transpose().map_err(|e| PlanError::new("authentication.signed_requests", e))?;
-        Ok(Self { methods, used, pending: None })
+        Ok(Self { methods, used })
     }
 
     /// Finds out whose signature a request has.
     pub(super) fn identify(&mut self, allowed: Allowed, attempt: &mut Attempt<'_, '_>) -> Answer {
-        self.pending = None;
-        let answer = match self.choose(allowed, attempt.request.headers()) {
-            Ok(None) => {
+        let headers = attempt.request.headers();
+        // Read once for all methods, as anybody may send much of it.
+        let inputs = if self.messages().next().is_some() { message::inputs(headers) } else { Ok(Vec::new()) };
+        let chosen = inputs.and_then(|inputs| Ok((self.choose(allowed, headers, &inputs)?, inputs)));
+        let answer = match chosen {
+            Ok((None, _)) => {
                 attempt.trace.note(Room::Authentication, "", || "the request is not signed".into());
                 return Ok(None);
             }
-            Ok(Some(sighting)) => {
-                self.believe(&sighting, attempt).map_err(|problem| (Some(sighting.method), problem))
+            Ok((Some(sighting), inputs)) => {
+                self.believe(&sighting, &inputs, attempt).map_err(|problem| (Some(sighting.method), problem))
             }
             Err(problem) => Err((None, problem)),
         };
-        let at =
-            |method: Option<usize>| method.and_then(|m| self.methods.get(m)).map_or("", |method| &method.at);
         match answer {
             Ok(identity) => {
-                attempt.trace.note(Room::Authentication, at(Some(identity.method)), || {
+                attempt.trace.note(Room::Authentication, self.at(identity.method), || {
                     format!("`{}` of {} has signed the request", identity.subject, identity.issuer_name)
                 });
                 Ok(Some(Rc::new(identity)))
             }
             Err((method, problem)) => {
-                attempt.trace.note(Room::Authentication, at(method), || {
-                    format!("the signature is refused: {problem}")
-                });
-                Err(refuse(&problem))
+                Err(refuse(&problem, method.map_or("", |method| self.at(method)), attempt.trace))
             }
         }
     }
 
-    /// Uses up the signature that was believed, if there was one. To be asked last: what is refused for another reason
-    /// may be sent again.
+    /// Uses up a signature that was believed.
     ///
     /// # Errors
     /// If it was used before.
-    pub(super) fn settle(&mut self, host: &mut dyn Host) -> Result<(), Refusal> {
-        let Some(pending) = self.pending.take() else { return Ok(()) };
-        let used = self.used.as_mut().ok_or(Problem::Unavailable);
-        used.and_then(|used| pending.once(used, host)).map_err(|problem| refuse(&problem))
+    pub(super) fn settle(
+        &mut self,
+        used: &Once,
+        host: &mut dyn Host,
+        trace: &mut Trace,
+    ) -> Result<(), Refusal> {
+        let problem = match self.used.as_mut().map_or(Used::Failed, |table| used.note(table, host)) {
+            Used::First => return Ok(()),
+            Used::Again => Problem::Replayed("the signature was used before"),
+            Used::TooOld => Problem::Replayed("the signature is older than what is remembered"),
+            Used::Failed => Problem::Unavailable,
+        };
+        Err(refuse(&problem, self.at(used.method), trace))
+    }
+
+    fn at(&self, method: usize) -> &str {
+        self.methods.get(method).map_or("", |method| &method.at)
+    }
+
+    /// The methods that go by RFC 9421.
+    fn messages(&self) -> impl Iterator<Item = &Method> {
+        self.methods.iter().filter(|method| matches!(method.form, Form::Message(_)))
     }
 
     /// The one signature that counts, and the method that judges it: the one that knows the key.
-    fn choose(&self, allowed: Allowed, headers: Headers<'_>) -> Result<Option<Sighting>, Problem> {
+    fn choose(
+        &self,
+        allowed: Allowed,
+        headers: Headers<'_>,
+        inputs: &Dictionary,
+    ) -> Result<Option<Sighting>, Problem> {
         let mut chosen: Option<(Sighting, bool, bool)> = None;
         for (index, method) in self.methods.iter().enumerate() {
-            let Some((label, key)) = method.form.sight(headers)? else { continue };
+            let Some((label, key)) = method.form.sight(headers, inputs)? else { continue };
             if chosen.as_ref().is_some_and(|(other, ..)| other.label != label) {
                 return Err(Problem::Ambiguous("more than one signature was sent"));
             }
@@ -167,7 +189,12 @@ impl SignedRequests {
                 chosen = Some((Sighting { method: index, label, key }, knows, takes));
             }
         }
+        let known = |key| self.messages().any(|method| method.keys.get(key).is_some());
         match chosen {
+            // It was sent to be judged, so it does not count as nothing.
+            None if inputs.iter().filter_map(|(_, input)| message::key_of(input)).any(known) => Err(
+                Problem::invalid("a known key has signed it, under another label or tag than the policy's"),
+            ),
             None => Ok(None),
             Some((_, false, _)) => Err(Problem::invalid("nobody knows the key")),
             Some((_, true, false)) => Err(Problem::invalid("the key is not for this route")),
@@ -175,13 +202,18 @@ impl SignedRequests {
         }
     }
 
-    fn believe(&mut self, sighting: &Sighting, attempt: &mut Attempt<'_, '_>) -> Result<Identity, Problem> {
+    fn believe(
+        &self,
+        sighting: &Sighting,
+        inputs: &Dictionary,
+        attempt: &mut Attempt<'_, '_>,
+    ) -> Result<Identity, Problem> {
         let unknown = || Problem::invalid("nobody knows the key");
         let method = self.methods.get(sighting.method).ok_or_else(unknown)?;
         let key = method.keys.get(&sighting.key).ok_or_else(unknown)?;
         let claim = match &method.form {
             Form::Simple(names) => simple::claim(names, attempt.request.headers())?,
-            Form::Message(rules) => rules.claim(attempt.request.headers(), &sighting.label)?,
+            Form::Message(rules) => rules.claim(attempt.request.headers(), inputs, &sighting.label)?,
         };
         key.in_force(attempt.now)?;
         method.in_window(&claim, attempt.now)?;
@@ -193,12 +225,18 @@ impl SignedRequests {
         }
         let mut identity = method.identity(sighting.method, key)?;
         identity.body = claim.digest?.map(Box::new);
-        self.pending = Some(Pending {
+        // Not the signature is remembered but what is signed: with ECDSA there are two signatures for one, and anybody can
+        // make the second of the first.
+        let signed = ("signed", hmac_sha256::Hash::hash(&claim.base).to_vec());
+        let nonce = claim.nonce.map(|nonce| ("nonce", nonce.into_bytes()));
+        attempt.once.extend([Some(signed), nonce].into_iter().flatten().map(|(what, name)| Once {
+            kind: Kind::SignedRequest,
+            method: sighting.method,
+            owner: key.material.0,
+            what,
+            name,
             made: Now::from_secs(claim.made),
-            signed: hmac_sha256::Hash::hash(&claim.base),
-            owner: format!("{}/{}", method.name, key.client),
-            nonce: claim.nonce.map(|nonce| [method.name.clone(), key.id.clone(), nonce]),
-        });
+        }));
         Ok(identity)
     }
 
@@ -212,8 +250,8 @@ impl SignedRequests {
                 |method: &Method| method.forward_signature && method.form.headers().any(|own| own == name);
             shown.and_then(|method| self.methods.get(method)).is_some_and(forwards)
         };
-        let hiding = self.methods.iter().filter(|method| !method.forward_signature);
-        for name in hiding.flat_map(|method| method.form.headers()) {
+        // Where nobody judged it, upstream could take it for judged.
+        for name in self.methods.iter().flat_map(|method| method.form.headers()) {
             let done =
                 || edits.iter().any(|edit| matches!(edit, TokenRemoval::Header(other) if **other == *name));
             if headers.get(name).is_some() && !forwarded(name) && !done() {
@@ -245,50 +283,21 @@ impl SignedRequests {
 /// The challenge that every 401 has (RFC 9110, section 11.6.1).
 pub(super) const CHALLENGE: &str = "Signature realm=\"api\"";
 
-/// What is to be used once. Not the signature is remembered but what is signed: with ECDSA there are two signatures
-/// for one, and anybody can make the second of the first.
-#[derive(Debug)]
-struct Pending {
-    made: Now,
-    signed: [u8; 32],
-    /// Whose share of the table it fills: the method and the client.
-    owner: String,
-    /// The method, the key and the nonce.
-    nonce: Option<[String; 3]>,
-}
-
-impl Pending {
-    fn once(&self, used: &mut Replay, host: &mut dyn Host) -> Result<(), Problem> {
-        let mut note = |what: &[&[u8]]| match used.first_of(self.owner.as_bytes(), what, self.made, host) {
-            Used::First => Ok(()),
-            Used::Again => Err(Problem::Replayed("the signature was used before")),
-            Used::TooOld => Err(Problem::Replayed("the signature is older than what is remembered")),
-            Used::Failed => Err(Problem::Unavailable),
-        };
-        note(&[b"signed", &self.signed])?;
-        match &self.nonce {
-            None => Ok(()),
-            Some([method, key, nonce]) => {
-                note(&[b"nonce", method.as_bytes(), key.as_bytes(), nonce.as_bytes()])
-            }
-        }
-    }
-}
-
-fn refuse(problem: &Problem) -> Refusal {
+fn refuse(problem: &Problem, at: &str, trace: &mut Trace) -> Refusal {
+    trace.note(Room::Authentication, at, || format!("the signature is refused: {problem}"));
     let refusal = Refusal::new(problem.reason(), problem.to_string());
     if refusal.reason.status() == 401 { refusal.with_header("www-authenticate", CHALLENGE) } else { refusal }
 }
 
 impl Form {
     /// What tells the request's signature from others, and the key that it names.
-    fn sight(&self, headers: Headers<'_>) -> Result<Option<(String, String)>, Problem> {
+    fn sight(&self, headers: Headers<'_>, inputs: &Dictionary) -> Result<Option<(String, String)>, Problem> {
         match self {
             // No label begins with a colon.
             Self::Simple(names) => {
                 Ok(simple::sight(names, headers)?.map(|key| (format!(":{}", names.signature), key)))
             }
-            Self::Message(rules) => rules.sight(headers),
+            Self::Message(rules) => rules.sight(inputs),
         }
     }
 
@@ -313,8 +322,9 @@ impl Method {
         if plan.window_s == 0 || plan.window_s > MAX_WINDOW_S {
             return wrong("window_s", format!("{} s; give 1 to {MAX_WINDOW_S}", plan.window_s));
         }
-        if plan.ahead_s > plan.window_s {
-            return wrong("ahead_s", format!("{} s is more than the window", plan.ahead_s));
+        if plan.ahead_s > plan.window_s.min(MAX_AHEAD_S) {
+            let problem = format!("{} s is more than the window, or than {MAX_AHEAD_S} s", plan.ahead_s);
+            return wrong("ahead_s", problem);
         }
         let (form, offer) = match &plan.form {
             FormPlan::Hmac { headers } => {

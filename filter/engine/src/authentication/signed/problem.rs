@@ -36,7 +36,7 @@ impl Problem {
             Self::Expired(_) => Reason::SignatureExpired,
             Self::Replayed(_) => Reason::SignatureReplayed,
             Self::Digest(_) => Reason::DigestMismatch,
-            Self::Unavailable => Reason::LimitsUnavailable,
+            Self::Unavailable => Reason::ReplaysUnavailable,
         }
     }
 }

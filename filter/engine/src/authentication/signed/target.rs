@@ -2,7 +2,8 @@
 //!
 //! Later rooms judge the canonical form that intake made of the path and the host, and upstream gets that. Both come
 //! from the bytes that are signed here by a function that has no other input. So whoever signs the bytes signs
-//! what they are taken for, and no other bytes pass under the same signature, even if they mean the same.
+//! what they are taken for, and no bytes that mean something else pass under the same signature. A few that mean the same do:
+//! `/x` and `/x?` by `@path` and `@query`, a host with and without the port that the scheme has anyway.
 
 use super::problem::Problem;
 use crate::intake::request::Headers;

@@ -1,4 +1,5 @@
 mod appendix_b;
+mod much;
 mod replays;
 mod simple;
 
@@ -102,9 +103,12 @@ fn judge(
     let sources = super::super::sources::Sources::new(&[]).unwrap().0;
     let trace = &mut Trace::off();
     let request = &admission.request;
-    let mut attempt = Attempt { request, sources: &sources, now: Now::from_secs(now), host, trace };
+    let now = Now::from_secs(now);
+    let mut attempt = Attempt { request, sources: &sources, now, host, trace, once: Vec::new() };
     let identity = signed.identify(u64::MAX, &mut attempt).map_err(|r| (r.reason, r.detail))?;
-    signed.settle(host).map_err(|r| (r.reason, r.detail))?;
+    for used in std::mem::take(&mut attempt.once) {
+        signed.settle(&used, attempt.host, attempt.trace).map_err(|r| (r.reason, r.detail))?;
+    }
     Ok(identity)
 }
 
@@ -324,8 +328,12 @@ fn labels_tags_and_repetitions() {
         reason(&plan(None, Some("app")), &both(&input, &other), &both(&signature, &other_signature)),
         Ok(true)
     );
-    assert_eq!(reason(&plan(Some("sig3"), None), &input, &signature), Ok(false), "somebody else's signature");
-    assert_eq!(reason(&plan(None, Some("api")), &input, &signature), Ok(false), "somebody else's signature");
+    let invalid = Err(Reason::SignatureInvalid);
+    for plan in [plan(Some("sig3"), None), plan(None, Some("api"))] {
+        let (theirs, not_ours) = (input.replace("test-shared", "other"), "somebody else's signature");
+        assert_eq!(reason(&plan, &theirs, &signature), Ok(false), "{not_ours}");
+        assert_eq!(reason(&plan, &input, &signature), invalid, "ours, by the key that it names");
+    }
     assert_eq!(reason(&plan(Some("sig1"), Some("web")), &input, &signature), Err(Reason::SignatureInvalid));
     let ambiguous = Err(Reason::SignatureAmbiguous);
     assert_eq!(
@@ -335,7 +343,6 @@ fn labels_tags_and_repetitions() {
     assert_eq!(reason(&plan(None, None), &both(&input, &input), &signature), ambiguous);
     assert_eq!(reason(&plan(None, None), &input, &both(&signature, &signature)), ambiguous);
     assert_eq!(reason(&plan(None, None), &format!("{input};created=1"), &signature), ambiguous);
-    let invalid = Err(Reason::SignatureInvalid);
     for (input, signature) in [
         ("", signature.as_str()),
         (input.as_str(), ""),
@@ -376,6 +383,24 @@ fn a_body_that_is_not_covered_must_not_be_there() {
 }
 
 #[test]
+fn a_digest_that_is_covered_in_part_is_compared_too() {
+    let digests = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:, md5=:AAAA:";
+    let judge = |cover: &[&str], member: &str, value: &str| {
+        let identifier = format!("\"content-digest\";key=\"{member}\"");
+        let (input, signature) = signed_request("", &[(&identifier, value)], PARAMETERS);
+        let extra = vec![("content-digest", digests)];
+        let answer = get(&messages(cover), "/", &extra, &input, &signature, CREATED);
+        answer.map(|identity| identity.unwrap().body().cloned()).map_err(|(reason, _)| reason)
+    };
+    for cover in [&[][..], &["content-digest"]] {
+        let body =
+            judge(cover, "sha-256", ":47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:").unwrap().unwrap();
+        assert!(body.fits(b"") && !body.fits(b"x"), "{cover:?}");
+        assert_eq!(judge(cover, "md5", ":AAAA:"), Err(Reason::DigestMismatch), "{cover:?}");
+    }
+}
+
+#[test]
 fn plans_that_cannot_be() {
     let wrong = |change: &dyn Fn(&mut SignedRequestsPlan)| {
         let mut plan = messages(&[]);
@@ -386,6 +411,7 @@ fn plans_that_cannot_be() {
     wrong(&|plan| plan.window_s = 0);
     wrong(&|plan| plan.window_s = 100_000);
     wrong(&|plan| plan.ahead_s = 301);
+    wrong(&|plan| (plan.window_s, plan.ahead_s) = (86_400, 601));
     wrong(&|plan| plan.keys[1].id = plan.keys[0].id.clone());
     wrong(&|plan| plan.keys[0].client.clear());
     wrong(&|plan| plan.keys[3].material = KeyMaterial::Secret { env: "OTHER".into() });

@@ -32,7 +32,7 @@ fn a_signature_is_used_once_on_all_workers_and_a_nonce_too() {
     let (input, signature) = signed_request("", &[], PARAMETERS);
     let pairs = test_request(&input, &signature);
     let (reason, _) = judge(&mut load(&plan), &pairs, CREATED, broken).unwrap_err();
-    assert_eq!(reason, Reason::LimitsUnavailable);
+    assert_eq!(reason, Reason::ReplaysUnavailable);
 }
 
 #[test]
@@ -70,4 +70,72 @@ fn the_second_signature_that_ecdsa_has_is_a_replay() {
     };
     assert_eq!(send(&first), Ok(()));
     assert_eq!(send(&second), Err(Reason::SignatureReplayed));
+}
+
+/// A label is not signed: who saw the request can give it another.
+#[test]
+fn two_methods_that_share_a_key_take_a_signature_once() {
+    let labelled = |name: &str, called: &str| {
+        let mut plan = messages(&["@method", "@path"]);
+        plan.name = name.into();
+        plan.keys.iter_mut().for_each(|key| key.client = format!("{name}'s client"));
+        if let FormPlan::MessageSignatures { label, .. } = &mut plan.form {
+            *label = Some(called.into());
+        }
+        plan
+    };
+    let plans = [labelled("a", "sig1"), labelled("b", "sig2")];
+    let (input, signature) = signed_request("", &[("\"@method\"", "GET"), ("\"@path\"", "/x")], PARAMETERS);
+    for seed in 0..16 {
+        let mut room = SignedRequests::load(&plans, "edge", [seed, seed + 9], &secrets).unwrap();
+        let host = &mut TestHost::default();
+        let mut send = |label: &str| {
+            let (input, signature) = (input.replacen("sig1", label, 1), signature.replacen("sig1", label, 1));
+            let pairs = vec![
+                (":method", "GET"),
+                (":authority", "a"),
+                (":path", "/x"),
+                ("signature-input", &input),
+                ("signature", &signature),
+            ];
+            judge(&mut room, &pairs, CREATED, host).map(drop).map_err(|(reason, _)| reason)
+        };
+        assert_eq!(send("sig1"), Ok(()), "{seed}");
+        assert_eq!(send("sig2"), Err(Reason::SignatureReplayed), "{seed}");
+    }
+}
+
+#[test]
+fn clients_of_the_simple_form_may_send_the_same_in_one_second() {
+    let secrets = |name: &str| Some(name.repeat(40).into_bytes());
+    let mut plan = simple();
+    let client = |n: usize| KeyPlan {
+        id: format!("k{n}"),
+        client: format!("client {n}"),
+        material: KeyMaterial::Secret { env: format!("S{n}") },
+        ..plan.keys[0].clone()
+    };
+    plan.keys = (0..32).map(client).collect();
+    let mut room = SignedRequests::load(&[plan], "edge", [1, 2], &secrets).unwrap();
+    let host = &mut TestHost::default();
+    let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let text = format!("GET\na\n/health\n{CREATED}\n\n{nothing}");
+    let (created, replayed) = (CREATED.to_string(), Err(Reason::SignatureReplayed));
+    for n in 0..32 {
+        let secret = secrets(&format!("S{n}")).unwrap();
+        let tag = hmac_sha256::HMAC::mac(text.as_bytes(), secret);
+        let signature: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = format!("k{n}");
+        let pairs = vec![
+            (":method", "GET"),
+            (":authority", "a"),
+            (":path", "/health"),
+            ("x-signature-key", &key),
+            ("x-signature-timestamp", &created),
+            ("x-signature", &signature),
+        ];
+        let mut send = || judge(&mut room, &pairs, CREATED, host).map(drop).map_err(|(reason, _)| reason);
+        assert_eq!(send(), Ok(()), "{n}");
+        assert_eq!(send(), replayed, "{n}");
+    }
 }
