@@ -4,7 +4,7 @@
 //! certificate on the connection Envoy says that it was *presented*, which proves that the client has its key, and
 //! no more: whether anybody verified who issued it, is a matter of the listener, and nothing in a request tells. So
 //! names in it count only where the deployment says that the listener verifies (`settings.peer_verified`). A pinned
-//! fingerprint counts anywhere: it needs no issuer.
+//! fingerprint counts anywhere: it needs no issuer. The same holds for what this Envoy wrote into the header itself.
 //!
 //! The certificate itself is read once (`x509`); then its digest, which is one call into the proxy, brings back what was
 //! found out. Its dates are judged on every request: a connection may outlive the certificate it was opened with.
@@ -145,7 +145,7 @@ impl Certificates {
             };
             told = true;
             let verified = self.peer_verified;
-            unverified |= !verified && method.from == CertificateSource::Connection;
+            unverified |= !verified && matches!(found, Told::Connection(_));
             match method.believe(index, &found, verified, &mut self.known, *now, *host) {
                 Ok(Some(identity)) => {
                     trace.note(Room::Authentication, &method.at, || {
@@ -196,12 +196,12 @@ impl Method {
         let identity = match known.get(told.key(), index) {
             Some(identity) => identity,
             None => {
-                let Some(identity) = self.judge(index, told, verified, host)? else { return Ok(None) };
-                let identity = Rc::new(identity);
-                known.insert(told.key(), Rc::clone(&identity));
+                let identity = self.judge(index, told, verified, host)?.map(Rc::new);
+                known.insert(told.key(), index, identity.clone());
                 identity
             }
         };
+        let Some(identity) = identity else { return Ok(None) };
         match in_force(identity.expires_at, identity.not_before, 0, now) {
             InForce::Yes => Ok(Some(identity)),
             InForce::NoLonger => Err("the certificate has expired"),
@@ -245,7 +245,8 @@ impl Method {
         }
         if let Some(leaf) = leaf {
             let date = |seconds: u64| NumericDate::read(&seconds.into()).ok();
-            identity.not_before = date(leaf.not_before);
+            // One that no clock reaches is not in force, whatever the year.
+            identity.not_before = Some(NumericDate::from_secs(leaf.not_before));
             // RFC 5280, section 4.1.2.5: the last second counts. A date that no clock reaches is none.
             identity.expires_at = date(leaf.not_after.saturating_add(1));
         }

@@ -219,3 +219,86 @@ fn plans_are_checked() {
         assert_eq!(load(&[plan], true).unwrap_err().place, place);
     }
 }
+
+#[test]
+fn what_this_proxy_wrote_into_the_header_is_worth_what_the_connection_is() {
+    let (_, digest) = connected();
+    let one = CertificateSource::Xfcc { trusted_hops: 1 };
+    let dns = || plan(one, CertificateAccept::Dns("a.example.com".into()));
+    let judge = |plan: CertificatesPlan, verified: bool, now: u64, lines: &[&str]| {
+        let (mut host, _) = connected();
+        let known = send_at(&mut load(&[plan], verified).unwrap(), now, &mut host, lines);
+        known.map(|known| known.identity.subject().to_owned()).map_err(|refusal| refusal.detail)
+    };
+    let ours =
+        format!("By=spiffe://d/p;Hash={};URI=spiffe://d/admin;DNS=a.example.com", shown_fingerprint(&digest));
+    let detail = judge(dns(), false, NOW_S, &[&ours]).unwrap_err();
+    assert!(detail.contains("settings.peer_verified"), "{detail}");
+    // Where the listener verifies it is as good as the connection, and has its names and its dates.
+    assert_eq!(judge(dns(), true, NOW_S, &[&ours]).as_deref(), Ok("a.example.com"));
+    assert_eq!(
+        judge(dns(), true, NOW_S, &[&ours.to_uppercase().replace("HASH", "Hash").replace("BY", "By")])
+            .as_deref(),
+        Ok("a.example.com")
+    );
+    assert!(judge(dns(), true, 2_607_460_730, &[&ours]).unwrap_err().contains("expired"));
+    let spiffe = plan(one, CertificateAccept::Spiffe("spiffe://d/**".into()));
+    assert!(judge(spiffe, true, NOW_S, &[&ours]).is_err());
+    // A URI of the certificate writes an element behind this proxy's own.
+    let pinned = CertificateAccept::Fingerprints { digests: blob(&[[0xab; 32]]), clients: vec![] };
+    let smuggled = format!("{ours},Hash={};URI=spiffe://d/admin", "ab".repeat(32));
+    for verified in [false, true] {
+        let detail = judge(plan(one, pinned.clone()), verified, NOW_S, &[&smuggled]).unwrap_err();
+        assert!(detail.contains("behind"), "{detail}");
+    }
+    // Behind a proxy that is told of by this one, what that one wrote counts.
+    let two = CertificateSource::Xfcc { trusted_hops: 2 };
+    let theirs = format!("Hash={};URI=spiffe://d/me", "ab".repeat(32));
+    let spiffe = plan(two, CertificateAccept::Spiffe("spiffe://d/**".into()));
+    assert_eq!(judge(spiffe, false, NOW_S, &[&format!("{theirs},{ours}")]).as_deref(), Ok("spiffe://d/me"));
+}
+
+#[test]
+fn a_token_is_not_bound_by_what_a_certificate_writes() {
+    let (mut host, digest) = connected();
+    let one = CertificateSource::Xfcc { trusted_hops: 1 };
+    let mut bound = |line: &str| {
+        let pairs: [(&[u8], &[u8]); 1] = [(HEADER.as_bytes(), line.as_bytes())];
+        fingerprint(one, Headers::new(&pairs), &mut host)
+    };
+    let ours = format!("Hash={};URI=x", shown_fingerprint(&digest));
+    let other = format!("Hash={}", "ab".repeat(32));
+    assert_eq!(bound(&ours), Ok(Some(digest)));
+    assert_eq!(bound(&other), Ok(Some([0xab; 32])));
+    assert!(bound(&format!("{ours},{other}")).is_err());
+}
+
+#[test]
+fn refusals_are_remembered_too() {
+    let plan = plan(CertificateSource::Connection, CertificateAccept::Dns("b.example.org".into()));
+    let mut room = load(&[plan], true).unwrap();
+    let (mut host, _) = connected();
+    assert_eq!(
+        send_at(&mut room, NOW_S, &mut host, &[]).unwrap_err().detail,
+        "no rule accepts the certificate"
+    );
+    let Some([_, _, pem]) = &mut host.certificate else { panic!() };
+    pem.clear();
+    assert_eq!(
+        send_at(&mut room, NOW_S, &mut host, &[]).unwrap_err().detail,
+        "no rule accepts the certificate"
+    );
+}
+
+#[test]
+fn there_is_an_end_to_the_names_in_a_header() {
+    let from = CertificateSource::Xfcc { trusted_hops: 1 };
+    let mut room = load(&[plan(from, CertificateAccept::Dns("h0.e.org".into()))], true).unwrap();
+    let mut judge = |names: usize| {
+        let names: String = (0..names).map(|n| format!(";DNS=h{n}.e.org")).collect();
+        let line = format!("Hash={}{names}", "ab".repeat(32));
+        send_at(&mut room, NOW_S, &mut TestHost::default(), &[&line]).is_ok()
+    };
+    assert!(judge(100));
+    assert!(!judge(101));
+}

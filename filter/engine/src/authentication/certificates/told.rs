@@ -30,24 +30,42 @@ pub(super) fn find<'r>(
     host: &mut dyn Host,
 ) -> Result<Option<Told<'r>>, Wrong> {
     match source {
-        CertificateSource::Connection => {
-            let Some(digest) = host.peer_certificate(PeerCertificate::Digest).filter(|d| !d.is_empty())
-            else {
-                return Ok(None);
-            };
-            let digest = std::str::from_utf8(&digest).ok().and_then(digests::read);
-            digest
-                .map(|digest| Some(Told::Connection(digest)))
-                .ok_or("the proxy gave no digest of the certificate")
-        }
+        CertificateSource::Connection => Ok(of_connection(host)?.map(Told::Connection)),
         CertificateSource::Xfcc { trusted_hops } => {
-            match xfcc::find(headers.all(XFCC), usize::try_from(trusted_hops).unwrap_or(usize::MAX)) {
-                Ok(element) => Ok(Some(Told::Header(element))),
-                Err(XfccError::TooFew) => Ok(None),
-                Err(XfccError::Malformed(why)) => Err(why),
+            let mut elements = match xfcc::read(headers.all(XFCC)) {
+                Ok(elements) => elements,
+                Err(XfccError::TooFew) => return Ok(None),
+                Err(XfccError::Malformed(why)) => return Err(why),
+            };
+            let connection = of_connection(host)?;
+            let hops = usize::try_from(trusted_hops).unwrap_or(usize::MAX);
+            // What this proxy wrote itself says no more than the connection does, and it is the last element. If it is
+            // not, a name in the certificate wrote what stands behind it: Envoy puts no quotes around those.
+            let ours = |element: &Element<'_>| connection.is_some() && hash_of(element) == connection;
+            match elements.iter().rposition(ours) {
+                Some(index) if index + 1 < elements.len() => {
+                    return Err("x-forwarded-client-cert has more behind what is told of the connection");
+                }
+                Some(_) if hops == 1 => return Ok(connection.map(Told::Connection)),
+                _ => {}
             }
+            let wanted = elements.len().checked_sub(hops).filter(|index| *index < elements.len());
+            Ok(wanted.map(|index| Told::Header(elements.swap_remove(index))))
         }
     }
+}
+
+/// The certificate of the connection, if it has one.
+fn of_connection(host: &mut dyn Host) -> Result<Option<Fingerprint>, Wrong> {
+    let Some(digest) = host.peer_certificate(PeerCertificate::Digest).filter(|d| !d.is_empty()) else {
+        return Ok(None);
+    };
+    let digest = std::str::from_utf8(&digest).ok().and_then(digests::read);
+    digest.map(Some).ok_or("the proxy gave no digest of the certificate")
+}
+
+fn hash_of(element: &Element<'_>) -> Option<Fingerprint> {
+    element.hash.and_then(digests::read)
 }
 
 /// The fingerprint of the certificate that is told from here, if one is.
@@ -106,7 +124,7 @@ impl Told<'_> {
                     subject: element.subject.unwrap_or_default().to_owned(),
                     uris: list(&element.uris),
                     dns: list(&element.dns),
-                    // The proxy that is trusted to tell is trusted to have looked.
+                    // A proxy before this one, as the operator says by `trusted_hops`: it is trusted to have looked.
                     verified: true,
                 };
                 Ok((certificate, None))

@@ -8,6 +8,8 @@
 //! the left all the same, and all of it: then no quote that a client leaves open can swallow what a proxy
 //! appended, for the quote that would close it has something behind it that no quote has.
 
+use super::x509::MAX_NAMES;
+
 /// What one proxy says of the certificate that it saw.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Element<'h> {
@@ -27,30 +29,26 @@ const MAX_ELEMENTS: usize = 32;
 /// Why the header is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum XfccError {
-    /// Fewer elements than there are trusted hops: some hop saw no certificate, or there is no such hop.
+    /// There is no element.
     TooFew,
     /// It is not what Envoy writes.
     Malformed(&'static str),
 }
 
-/// The element that the outermost trusted hop wrote, `hops` from the right. The lines of the header come in order.
+/// All elements, from the left. The lines of the header come in order.
 ///
 /// # Errors
-/// When there are too few elements, or anything at all is malformed.
-pub(super) fn find<'h>(lines: impl Iterator<Item = &'h [u8]>, hops: usize) -> Result<Element<'h>, XfccError> {
+/// When there are none, or anything at all is malformed.
+pub(super) fn read<'h>(lines: impl Iterator<Item = &'h [u8]>) -> Result<Vec<Element<'h>>, XfccError> {
     let mut elements = Vec::new();
     for line in lines {
         let line = std::str::from_utf8(line).map_err(|_| XfccError::Malformed("it is not UTF-8"))?;
-        read(line, &mut elements)?;
+        read_line(line, &mut elements)?;
     }
-    let wanted = elements.len().checked_sub(hops).ok_or(XfccError::TooFew)?;
-    if hops == 0 {
-        return Err(XfccError::TooFew);
-    }
-    elements.into_iter().nth(wanted).ok_or(XfccError::TooFew)
+    if elements.is_empty() { Err(XfccError::TooFew) } else { Ok(elements) }
 }
 
-fn read<'h>(line: &'h str, elements: &mut Vec<Element<'h>>) -> Result<(), XfccError> {
+fn read_line<'h>(line: &'h str, elements: &mut Vec<Element<'h>>) -> Result<(), XfccError> {
     let mut rest = line;
     loop {
         if elements.len() >= MAX_ELEMENTS {
@@ -120,15 +118,11 @@ impl<'h> Seen<'h> {
             "Chain" => !std::mem::replace(chain, true),
             "URI" => {
                 // Envoy writes the key without a value where the certificate has no URI.
-                if !value.is_empty() {
-                    self.element.uris.push(value);
-                }
+                add(&mut self.element.uris, value)?;
                 true
             }
             "DNS" => {
-                if !value.is_empty() {
-                    self.element.dns.push(value);
-                }
+                add(&mut self.element.dns, value)?;
                 true
             }
             _ => return Err(XfccError::Malformed("an element has a key that Envoy does not write")),
@@ -137,10 +131,27 @@ impl<'h> Seen<'h> {
     }
 }
 
+fn add<'h>(names: &mut Vec<&'h str>, name: &'h str) -> Result<(), XfccError> {
+    if names.len() >= MAX_NAMES {
+        return Err(XfccError::Malformed("an element has more names than are looked at"));
+    }
+    if !name.is_empty() {
+        names.push(name);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// The element that the outermost of so many hops wrote.
+    fn find<'h>(lines: impl Iterator<Item = &'h [u8]>, hops: usize) -> Result<Element<'h>, XfccError> {
+        let mut elements = read(lines)?;
+        let wanted = elements.len().checked_sub(hops).ok_or(XfccError::TooFew)?;
+        if hops == 0 { Err(XfccError::TooFew) } else { Ok(elements.swap_remove(wanted)) }
+    }
 
     fn all(lines: &[&str], hops: usize) -> Result<(Option<String>, Vec<String>), XfccError> {
         let found = find(lines.iter().map(|line| line.as_bytes()), hops)?;
