@@ -14,7 +14,7 @@ mod totp;
 
 use bartizan_engine::authentication::plan as engine;
 use bartizan_engine::authentication::plan::{CombinationMode, CombinationPlan, MethodRef};
-use bartizan_spec::authentication::{Accepted, Authentication, MAX_METHODS};
+use bartizan_spec::authentication::{Accepted, Authentication, CertificateSource, MAX_METHODS};
 use bartizan_spec::authorization::Access;
 use bartizan_spec::routes::Route;
 
@@ -215,12 +215,33 @@ impl Combinations {
             );
             return None;
         }
+        if of_two_peers(&plan, &input.bundle.authentication) {
+            let span = if route.authentication.is_some() { here.span() } else { at.get("path").span() };
+            report.error(
+                "certificates-of-two-peers",
+                span,
+                "the route takes certificates from the connection and from `x-forwarded-client-cert`, so a client that connects itself may write the header and choose who it is",
+                "name entries of one source under `authentication: {any: [...]}`, and give the proxy and those who connect directly listeners of their own",
+            );
+            return None;
+        }
         let known = self.plans.iter().position(|known| *known == plan);
         Some(known.unwrap_or_else(|| {
             self.plans.push(plan);
             self.plans.len() - 1
         }))
     }
+}
+
+/// Whether certificates are taken from the connection and from a header as well. Whose the header is, only the listener
+/// says: where clients connect themselves they write it, where a proxy does its certificate is that of the connection.
+fn of_two_peers(plan: &CombinationPlan, written: &Authentication) -> bool {
+    let sources = plan.methods.iter().filter_map(|method| match method {
+        MethodRef::Certificates(index) => written.certificates.get(*index).map(|way| way.from),
+        _ => None,
+    });
+    let of_connection: Vec<bool> = sources.map(|from| from == CertificateSource::Connection).collect();
+    of_connection.contains(&true) && of_connection.contains(&false)
 }
 
 /// The methods that are named.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use bartizan_engine::authentication::plan as engine;
+use bartizan_spec::authentication::signed_requests::{HmacForm, SignatureForm};
 use bartizan_spec::authentication::{TokenSource, in_authorization};
 use bartizan_spec::bundle::Bundle;
 use bartizan_spec::forms::Named;
@@ -22,6 +23,8 @@ struct Of<'i> {
     what: &'static str,
     at: Cursor<'i>,
     from: Cow<'i, [TokenSource]>,
+    /// The headers that it reads besides, whole, and where they are written.
+    own: Vec<(&'i str, Span)>,
     /// The headers that upstream is told by, and where they are written.
     forward: Vec<(&'i str, Span)>,
 }
@@ -29,7 +32,11 @@ struct Of<'i> {
 impl Of<'_> {
     /// Whether credentials are looked for in this header.
     fn reads(&self, name: &str) -> bool {
-        self.from.iter().any(|s| matches!(s, TokenSource::Header { header, .. } if header.as_str() == name))
+        self.own.iter().any(|(own, _)| *own == name)
+            || self
+                .from
+                .iter()
+                .any(|s| matches!(s, TokenSource::Header { header, .. } if header.as_str() == name))
     }
 }
 
@@ -45,31 +52,72 @@ fn all<'i>(input: &Input<'i>) -> Vec<Of<'i>> {
             .iter()
             .map(|header| (header.as_str(), at.get("forward").get("payload").span()));
         let forward = named(&jwt.forward.headers, at).chain(payload).collect();
-        all.push(Of { kind: "jwt", what: "token", at, from: Cow::Borrowed(&jwt.from), forward });
+        all.push(Of { kind: "jwt", what: "token", at, from: Cow::Borrowed(&jwt.from), own: vec![], forward });
+        if jwt.bound.dpop.is_some() {
+            let own = vec![("dpop", at.get("bound").key_of("dpop"))];
+            all.push(Of { kind: "dpop", what: "proof", at, from: Cow::Borrowed(&[]), own, forward: vec![] });
+        }
     }
     for (index, keys) in written.api_keys.iter().enumerate() {
         let at = at.get("api_keys").item(index);
         let forward = named(&keys.forward.headers, at).collect();
-        all.push(Of { kind: "api_keys", what: "key", at, from: Cow::Borrowed(&keys.from), forward });
+        all.push(Of {
+            kind: "api_keys",
+            what: "key",
+            at,
+            from: Cow::Borrowed(&keys.from),
+            own: vec![],
+            forward,
+        });
     }
     for (index, signed) in written.signed_requests.iter().enumerate() {
         let at = at.get("signed_requests").item(index);
         let forward = named(&signed.forward.headers, at).collect();
-        all.push(Of { kind: "signed_requests", what: "signature", at, from: Cow::Borrowed(&[]), forward });
+        let own = signing(&signed.form, at.get("form"));
+        all.push(Of {
+            kind: "signed_requests",
+            what: "signature",
+            at,
+            from: Cow::Borrowed(&[]),
+            own,
+            forward,
+        });
     }
     for (index, basic) in written.basic.iter().enumerate() {
         let at = at.get("basic").item(index);
         let forward = named(&basic.forward.headers, at).collect();
         // Where these credentials lie nobody chooses.
         let from = Cow::Owned(in_authorization());
-        all.push(Of { kind: "basic", what: "password", at, from, forward });
+        all.push(Of { kind: "basic", what: "password", at, from, own: vec![], forward });
     }
     for (index, way) in written.certificates.iter().enumerate() {
         let at = at.get("certificates").item(index);
         let forward = named(&way.forward.headers, at).collect();
-        all.push(Of { kind: "certificates", what: "certificate", at, from: Cow::Borrowed(&[]), forward });
+        let from = Cow::Borrowed(&[][..]);
+        all.push(Of { kind: "certificates", what: "certificate", at, from, own: vec![], forward });
     }
     all
+}
+
+/// The headers that a signature is told in.
+fn signing<'i>(form: &'i SignatureForm, at: Cursor<'i>) -> Vec<(&'i str, Span)> {
+    match form {
+        SignatureForm::Hmac(HmacForm { headers }) => {
+            let at = at.get("hmac").get("headers");
+            let fields = [
+                ("key", &headers.key),
+                ("timestamp", &headers.timestamp),
+                ("nonce", &headers.nonce),
+                ("digest", &headers.digest),
+                ("signature", &headers.signature),
+            ];
+            fields.map(|(field, name)| (name.as_str(), at.get(field).span())).into()
+        }
+        SignatureForm::MessageSignatures(_) => {
+            let here = at.key_of("message_signatures");
+            vec![("signature", here), ("signature-input", here)]
+        }
+    }
 }
 
 fn named<'i>(
@@ -87,9 +135,25 @@ pub(super) fn check(input: &Input<'_>, report: &mut Report) {
         twice(&method.from, method.at.get("from"), "place", report);
         check_sources(method, report);
         check_shared(method, all.iter().take(index), report);
+        check_own(method, &all, report);
         check_forwarded(method, &all, report);
     }
     check_codes(input, &all, report);
+}
+
+/// What one method reads whole, no other looks into: each would refuse what the other accepts.
+fn check_own(method: &Of<'_>, all: &[Of<'_>], report: &mut Report) {
+    for &(name, here) in &method.own {
+        // Where another one has no choice either, the name is one of those that no signature may take.
+        let wants = |of: &&Of<'_>| of.own.is_empty() && of.reads(name);
+        if let Some(other) = all.iter().find(wants) {
+            let message = format!(
+                "the header `{name}` is where {}s are looked for, and cannot carry a {} as well",
+                other.what, method.what
+            );
+            report.error("place-shared", here, message, "give each kind a header of its own");
+        }
+    }
 }
 
 /// A header that carries codes carries nothing else: each key in it would be a wrong code of its own client, and a few of
@@ -200,7 +264,7 @@ fn same(one: &TokenSource, another: &TokenSource) -> bool {
 }
 
 /// Headers that mean something to every upstream already; a claim in them would be taken for that.
-const TAKEN: [&str; 10] = [
+pub(super) const TAKEN: [&str; 10] = [
     "authorization",
     "cookie",
     "content-type",
@@ -247,7 +311,9 @@ pub(in crate::translate) fn forwarded(bundle: &Bundle) -> BTreeSet<&str> {
     let of_keys = written.api_keys.iter().flat_map(|keys| keys.forward.headers.0.keys());
     let of_passwords = written.basic.iter().flat_map(|basic| basic.forward.headers.0.keys());
     let of_signed = written.signed_requests.iter().flat_map(|signed| signed.forward.headers.0.keys());
-    of_tokens.chain(of_keys).chain(of_signed).chain(of_passwords).map(HeaderName::as_str).collect()
+    let of_certificates = written.certificates.iter().flat_map(|way| way.forward.headers.0.keys());
+    let all = of_tokens.chain(of_keys).chain(of_signed).chain(of_passwords).chain(of_certificates);
+    all.map(HeaderName::as_str).collect()
 }
 
 pub(super) fn pairs(headers: &Named<HeaderName, ClaimPath>) -> Vec<(String, String)> {

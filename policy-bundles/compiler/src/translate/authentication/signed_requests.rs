@@ -94,8 +94,7 @@ fn hmac(HmacForm { headers: names }: &HmacForm, at: Cursor<'_>, report: &mut Rep
         ("signature", &names.signature),
     ];
     for (index, (field, name)) in fields.iter().enumerate() {
-        let taken = ["authorization", "cookie", "host", "content-type"].contains(&name.as_str());
-        if taken || headers::is_of_the_connection(name.as_str()) {
+        if places::TAKEN.contains(&name.as_str()) || headers::is_of_the_connection(name.as_str()) {
             let message = format!("the header `{name}` has a meaning of its own");
             report.error("header-protected", at.get(field).span(), message, "use a header of your own");
         }
