@@ -81,7 +81,7 @@ mod tests {
         .unwrap();
         std::fs::write(&bad, r#"{"keys":[]}"#).unwrap();
         assert_eq!(supply(&format!("corp={}", good.display())), Ok(true));
-        assert!(supply(&format!("corp={}", bad.display())).is_err_and(|e| e.contains("give 1 to 256")));
+        assert!(supply(&format!("corp={}", bad.display())).is_err_and(|e| e.contains("0 keys; add")));
         assert!(
             supply("corp=/nowhere").is_err()
                 && supply("other=/nowhere").is_err_and(|e| e.contains("`other`"))
