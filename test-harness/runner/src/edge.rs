@@ -34,7 +34,9 @@ pub(crate) fn arrived(wire: &Wire, http: Http) -> Lines {
         head.push((b"content-length".to_vec(), wire.whole_body().len().to_string().into_bytes()));
     }
     let peer = wire.peer.to_string();
-    for (name, value) in OWN.into_iter().zip(["http", "00000000-0000-4000-8000-000000000000", &peer]) {
+    // A certificate is shown in TLS.
+    let scheme = if wire.certificate.is_some() { "https" } else { "http" };
+    for (name, value) in OWN.into_iter().zip([scheme, "00000000-0000-4000-8000-000000000000", &peer]) {
         head.push((name.as_bytes().to_vec(), value.as_bytes().to_vec()));
     }
     head
